@@ -1,0 +1,1 @@
+//! What this build can do, generated from the tables that the code executes.

@@ -1,0 +1,28 @@
+//! Turns an OCI bundle (a root filesystem and a `config.json`) into a running container.
+//!
+//! The job has four phases: *load* reads the configuration and reports every violation, *compile* is a
+//! pure function that turns it into a [`plan::Plan`], *launch* spawns a small freestanding program, init,
+//! and init executes the plan inside the container and then the user's process.
+//!
+//! Every function may be called from any thread of any process. None changes anything that the threads
+//! of a process share (working directory, umask, environment, signal handlers, children of others),
+//! none prints, exits, or panics on input.
+
+pub mod bundle;
+pub mod cgroup;
+pub mod config;
+pub mod container;
+mod error;
+pub mod features;
+pub mod host;
+mod state;
+mod sys;
+
+pub use bundle::Bundle;
+pub use config::Config;
+pub use container::{
+    Container, CreateOptions, Created, Delete, ExitStatus, ListEntry, Pivot, Runtime, State,
+    Status, Stdio,
+};
+pub use error::{Error, ErrorKind, Result, Warning};
+pub use host::HostFacts;

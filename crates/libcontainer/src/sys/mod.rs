@@ -1,0 +1,2 @@
+//! The only unsafe code of the host side: one function a system call.
+#![allow(unsafe_code, reason = "system calls that no crate wraps")]
