@@ -76,6 +76,13 @@ impl Error {
         }
     }
 
+    /// Replaces the message, where callers match the words.
+    #[must_use]
+    pub(crate) fn in_words(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Puts what we were doing before the message.
     #[must_use]
     pub(crate) fn context(mut self, doing: impl fmt::Display) -> Self {

@@ -15,6 +15,7 @@ pub mod container;
 mod error;
 pub mod features;
 pub mod host;
+pub(crate) mod plan;
 mod state;
 mod sys;
 

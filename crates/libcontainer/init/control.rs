@@ -1,0 +1,98 @@
+//! Init's side of the conversation with the host side and with `start`: see `protocol`.
+
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use super::format::GATE;
+use super::protocol::{CONTINUE, Cause, DETAIL, Fault, Kind, Message};
+use super::run::Init;
+use super::{numbers as nr, sys};
+
+/// Whom init reports to: the creator, then the caller of `start`. -1 between the two. A static, because
+/// the panic handler needs it too.
+static PEER: AtomicI32 = AtomicI32::new(-1);
+
+/// Sets whom init reports to.
+pub fn talk_to(peer: i32) {
+    PEER.store(peer, Ordering::Relaxed);
+}
+
+fn peer() -> i32 {
+    PEER.load(Ordering::Relaxed)
+}
+
+/// Text that goes along with a failure.
+#[derive(Debug)]
+pub struct Detail {
+    bytes: [u8; DETAIL],
+    length: usize,
+}
+
+impl Detail {
+    /// No text.
+    pub const fn none() -> Self {
+        Self { bytes: [0; DETAIL], length: 0 }
+    }
+
+    /// Replaces the text; what is too long is cut.
+    pub fn set(&mut self, text: &[u8]) {
+        self.length = text.len().min(DETAIL);
+        for (to, from) in self.bytes.iter_mut().zip(text) {
+            *to = *from;
+        }
+    }
+}
+
+fn say(kind: Kind, a: u32, fault: Fault, detail: &Detail, fd: Option<i32>) -> sys::Result<()> {
+    let length = u32::try_from(detail.length).unwrap_or(0);
+    let message = Message { kind: kind as u32, a, fault, length, detail: detail.bytes };
+    sys::send(peer(), message.as_bytes(), fd)
+}
+
+/// Reports a failure to whoever listens.
+pub fn report(operation: u32, fault: Fault, detail: &Detail) {
+    // Nobody left to tell is no further failure: init exits either way.
+    drop(say(Kind::Failed, operation, fault, detail, None));
+}
+
+/// Says something that needs no more than its kind.
+pub fn announce(kind: Kind) -> sys::Result<()> {
+    say(kind, 0, Fault::of(Cause::Call), &Detail::none(), None)
+}
+
+/// Tells the host side about the second stage.
+pub fn announce_child(pid: usize, pidfd: i32) -> sys::Result<()> {
+    let pid = u32::try_from(pid).unwrap_or(0);
+    say(Kind::Spawned, pid, Fault::of(Cause::Call), &Detail::none(), Some(pidfd))
+}
+
+/// Waits until the peer says go on. It may send descriptors; how many came is returned.
+pub fn wait_for_continue(descriptors: &mut [i32; sys::MOST_DESCRIPTORS]) -> sys::Result<usize> {
+    let mut word = [0u8; 4];
+    match sys::receive(peer(), &mut word, descriptors)? {
+        (4, count) if u32::from_le_bytes(word) == CONTINUE => Ok(count),
+        _ => Err(Fault::of(Cause::BadReply)),
+    }
+}
+
+/// The gate: tells the creator that the container is created; once that is on record, cuts the tie to
+/// the creator and waits for `start`, as long as it takes.
+pub fn gate(init: &mut Init) -> sys::Result<()> {
+    let mut none = [-1; sys::MOST_DESCRIPTORS];
+    announce(Kind::Created)?;
+    wait_for_continue(&mut none)?;
+    sys::prctl(nr::PR_SET_PDEATHSIG, 0, 0)?;
+    sys::close(peer());
+    talk_to(-1);
+    let listener = init.slots.descriptor(GATE)?;
+    loop {
+        let connection = sys::accept(listener)?;
+        talk_to(connection);
+        if wait_for_continue(&mut none).is_ok() {
+            init.slots.close(GATE);
+            return Ok(());
+        }
+        // Somebody who hung up, or a `start` that was killed: the next one may do better.
+        talk_to(-1);
+        sys::close(connection);
+    }
+}

@@ -1,0 +1,112 @@
+//! `tmpcopyup`: what an image has in a directory is copied into the tmpfs that is going to cover it.
+
+use super::format::Text;
+use super::protocol::{Cause, Fault};
+use super::run::Init;
+use super::{numbers as nr, rootfs, sys};
+
+/// As deep as a tree may be: each level takes a piece of init's stack.
+const MOST_LEVELS: usize = 64;
+
+/// Links are neither followed out of the source nor into the copy.
+const STAY: u64 = nr::RESOLVE_BENEATH | nr::RESOLVE_NO_SYMLINKS;
+
+/// Copies the tree that the container has at `target`, if there is one, into the detached mount.
+pub fn copy(init: &Init, slot: u32, target: Text<'_>) -> sys::Result<()> {
+    let mount = init.slots.descriptor(slot)?;
+    let flags = nr::O_RDONLY | nr::O_DIRECTORY;
+    let resolve = nr::RESOLVE_IN_ROOT | nr::RESOLVE_NO_MAGICLINKS;
+    let from = match sys::openat2(init.root, target, flags, 0, resolve) {
+        Err(fault) if fault.errno == nr::ENOENT => return Ok(()),
+        other => other?,
+    };
+    let done = directory(from, mount, 0);
+    sys::close(from);
+    done
+}
+
+fn directory(from: i32, to: i32, level: usize) -> sys::Result<()> {
+    if level == MOST_LEVELS {
+        return Err(Fault::of(Cause::TooDeep));
+    }
+    let mut entries = [0; 4096];
+    loop {
+        let length = sys::getdents64(from, &mut entries)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let mut rest = entries.get(..length).unwrap_or(&[]);
+        while let Some((name, next)) = first_name(rest) {
+            if !matches!(name.bytes(), b"." | b"..") {
+                entry(from, to, name, level)?;
+            }
+            rest = next;
+        }
+    }
+}
+
+/// The name of the first entry (struct linux_dirent64), and the entries behind it.
+fn first_name(entries: &[u8]) -> Option<(Text<'_>, &[u8])> {
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let length = entries.get(LENGTH..LENGTH + 2)?;
+    let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?));
+    let (entry, rest) = entries.split_at_checked(length)?;
+    let name = entry.get(NAME..)?;
+    let end = name.iter().position(|&b| b == 0)?;
+    Some((Text::from_bytes_with_nul(name.get(..=end)?)?, rest))
+}
+
+fn entry(from: i32, to: i32, name: Text<'_>, level: usize) -> sys::Result<()> {
+    let status = sys::status_at(from, name)?;
+    let mode = status.mode & !nr::S_IFMT;
+    match status.mode & nr::S_IFMT {
+        nr::S_IFDIR => {
+            sys::mkdirat(to, name, mode)?;
+            sys::fchownat(to, name, status.uid, status.gid)?;
+            both(from, to, name, nr::O_RDONLY | nr::O_DIRECTORY, |from, to| {
+                directory(from, to, level + 1)
+            })
+        }
+        nr::S_IFREG => {
+            sys::mknodat(to, name, nr::S_IFREG | 0o600, 0)?;
+            both(from, to, name, nr::O_WRONLY, |from, to| {
+                while sys::sendfile(to, from, 1 << 20)? > 0 {}
+                sys::fchown(to, status.uid, status.gid)?;
+                // After the owner, whose change clears the set-id bits.
+                sys::fchmod(to, mode)
+            })
+        }
+        nr::S_IFLNK => {
+            let mut target = [0; 4096];
+            let length = sys::readlinkat(from, name, &mut target[..4095])?;
+            let target = Text::from_bytes_with_nul(target.get(..=length).unwrap_or(&[]));
+            sys::symlinkat(target.ok_or(Fault::of(Cause::BadPlan))?, to, name)?;
+            sys::fchownat(to, name, status.uid, status.gid)
+        }
+        _ => {
+            let devices = (status.major, status.minor);
+            sys::mknodat(to, name, status.mode, rootfs::device_number(devices))?;
+            sys::fchownat(to, name, status.uid, status.gid)
+        }
+    }
+}
+
+/// Opens a name on both sides, the source for reading.
+fn both(
+    from: i32,
+    to: i32,
+    name: Text<'_>,
+    flags: u64,
+    then: impl FnOnce(i32, i32) -> sys::Result<()>,
+) -> sys::Result<()> {
+    let source = sys::openat2(from, name, flags & nr::O_DIRECTORY | nr::O_NONBLOCK, 0, STAY)?;
+    let copy = sys::openat2(to, name, flags, 0, STAY);
+    let done = copy.and_then(|copy| {
+        let done = then(source, copy);
+        sys::close(copy);
+        done
+    });
+    sys::close(source);
+    done
+}

@@ -1,0 +1,129 @@
+//! Who the user's process is: session, groups, ids, capabilities, working directory. Each setting is read
+//! back: the kernel's report counts, not the call's success.
+
+use super::format::{Gids, Text};
+use super::protocol::{Cause, Fault};
+use super::run::Init;
+use super::{numbers as nr, sys};
+
+/// A session of its own: a terminal of the caller can't be fed from inside (TIOCSTI).
+pub fn session() -> sys::Result<()> {
+    sys::setsid()
+}
+
+/// Root of the new user namespace. The groups stay until `SetGroups`.
+pub fn become_root() -> sys::Result<()> {
+    sys::setresgid(0)?;
+    sys::setresuid(0)?;
+    // The change of the ids resets both.
+    sys::prctl(nr::PR_SET_PDEATHSIG, u64::from(nr::SIGKILL), 0)?;
+    sys::prctl(nr::PR_SET_DUMPABLE, 0, 0)?;
+    Ok(())
+}
+
+/// chdir(2), and the check that the directory can be reached from the root: `/proc/self/fd/7` may lead
+/// to the host (CVE-2024-21626).
+pub fn chdir(init: &mut Init, path: Text<'_>, retry: bool) -> sys::Result<()> {
+    if !(retry && init.in_working_directory) {
+        match sys::chdir(path) {
+            // Only the user may enter it.
+            Err(fault) if fault.errno == nr::EACCES && !retry => return Ok(()),
+            other => other?,
+        }
+        init.in_working_directory = true;
+    }
+    let mut buffer = [0; 4096];
+    let length = sys::getcwd(&mut buffer)?;
+    if length > 0 && buffer[0] == b'/' {
+        Ok(())
+    } else {
+        Err(Fault::of(Cause::OutsideRoot))
+    }
+}
+
+/// Drops every capability from the bounding set that is not to stay, also those that this program has
+/// no name for.
+pub fn drop_bounding(keep: u64, last: u32) -> sys::Result<()> {
+    for capability in 0..=last.min(63) {
+        if keep & (1 << capability) == 0 {
+            sys::prctl(nr::PR_CAPBSET_DROP, u64::from(capability), 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// setgroups(2), and getgroups(2) must report as many.
+pub fn set_groups(groups: Gids<'_>) -> sys::Result<()> {
+    sys::setgroups(groups.bytes())?;
+    match sys::getgroups(&mut []) {
+        Ok(count) if count == groups.count() => Ok(()),
+        Ok(_) => Err(Fault::of(Cause::NotInForce)),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Changes the ids; the permitted capabilities survive until `set_capabilities`.
+pub fn set_user(uid: u32, gid: u32) -> sys::Result<()> {
+    sys::prctl(nr::PR_SET_KEEPCAPS, 1, 0)?;
+    sys::setresgid(gid)?;
+    sys::setresuid(uid)?;
+    sys::prctl(nr::PR_SET_KEEPCAPS, 0, 0)?;
+    sys::prctl(nr::PR_SET_PDEATHSIG, u64::from(nr::SIGKILL), 0)?;
+    sys::prctl(nr::PR_SET_DUMPABLE, 0, 0)?;
+    if sys::getresuid()? == [uid; 3] && sys::getresgid()? == [gid; 3] {
+        Ok(())
+    } else {
+        Err(Fault::of(Cause::NotInForce))
+    }
+}
+
+/// The five sets (capabilities(7)).
+#[derive(Debug)]
+pub struct Sets {
+    pub bounding: u64,
+    pub effective: u64,
+    pub permitted: u64,
+    pub inheritable: u64,
+    pub ambient: u64,
+}
+
+/// Sets four of them; the bounding set was cut before. Then all five are read back.
+pub fn set_capabilities(sets: &Sets) -> sys::Result<()> {
+    let words = capability_words(sets);
+    sys::capset(&words)?;
+    sys::prctl(nr::PR_CAP_AMBIENT, u64::from(nr::PR_CAP_AMBIENT_CLEAR_ALL), 0)?;
+    for capability in (0..64).filter(|capability| sets.ambient & (1 << capability) != 0) {
+        sys::prctl(nr::PR_CAP_AMBIENT, u64::from(nr::PR_CAP_AMBIENT_RAISE), capability)?;
+    }
+    if sys::capget()? != words {
+        return Err(Fault::of(Cause::NotInForce));
+    }
+    for capability in 0..64 {
+        // EINVAL: the kernel knows no capability of that number, nor any above it.
+        let Ok(bounding) = sys::prctl(nr::PR_CAPBSET_READ, capability, 0) else { break };
+        let is_set = u64::from(nr::PR_CAP_AMBIENT_IS_SET);
+        let ambient = sys::prctl(nr::PR_CAP_AMBIENT, is_set, capability)?;
+        let wanted = |set: u64| usize::from(set & (1 << capability) != 0);
+        if bounding != wanted(sets.bounding) || ambient != wanted(sets.ambient) {
+            return Err(Fault::of(Cause::NotInForce));
+        }
+    }
+    Ok(())
+}
+
+/// The words of capset(2): the low halves of the three sets, then the high ones.
+#[allow(clippy::cast_possible_truncation, reason = "the halves of a word")]
+fn capability_words(sets: &Sets) -> [u32; 6] {
+    let low = [sets.effective, sets.permitted, sets.inheritable].map(|set| set as u32);
+    let high = [sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> 32) as u32);
+    [low[0], low[1], low[2], high[0], high[1], high[2]]
+}
+
+/// `PR_SET_NO_NEW_PRIVS`, and the kernel must report it.
+pub fn no_new_privileges() -> sys::Result<()> {
+    sys::prctl(nr::PR_SET_NO_NEW_PRIVS, 1, 0)?;
+    match sys::prctl(nr::PR_GET_NO_NEW_PRIVS, 0, 0)? {
+        1 => Ok(()),
+        _ => Err(Fault::of(Cause::NotInForce)),
+    }
+}

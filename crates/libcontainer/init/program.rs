@@ -1,0 +1,137 @@
+//! The user's program: its standard streams, its home, where it lies, and execve(2).
+
+use super::format::{Text, Texts};
+use super::protocol::{Cause, Fault};
+use super::run::Init;
+use super::{memory, numbers as nr, passwd, rootfs, sys};
+
+/// The device number of `/dev/null`.
+const NULL: (u32, u32) = (1, 3);
+/// What is read of a passwd file: an image may hold one of any size.
+const MOST_PASSWD: u64 = 1 << 20;
+
+/// Makes the standard streams that the caller sent along 0, 1 and 2.
+pub fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
+    for (stream, slot) in (0..3).zip(first..) {
+        sys::dup3(init.slots.descriptor(slot)?, stream)?;
+        init.slots.close(slot);
+    }
+    Ok(())
+}
+
+/// Gives the standard streams to the user, so that `/dev/stdout` can be opened; the host's null device
+/// is nobody's to give away, so the container's takes its place.
+pub fn own_stdio(uid: u32) -> sys::Result<()> {
+    for stream in 0..3 {
+        let Ok(status) = sys::status(stream) else { continue };
+        if status.is(nr::S_IFCHR) && (status.major, status.minor) == NULL {
+            replace_null(stream)?;
+        } else if status.uid != uid {
+            match sys::fchown(stream, uid, u32::MAX) {
+                // A terminal, or a file on a read-only or foreign file system, stays as it is.
+                Err(fault) if !matches!(fault.errno, nr::EPERM | nr::EROFS | nr::EINVAL) => {
+                    return Err(fault);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opens the container's null device in place of a stream, if the container has one.
+fn replace_null(stream: i32) -> sys::Result<()> {
+    let Some(path) = Text::from_bytes_with_nul(b"/dev/null\0") else { return Ok(()) };
+    let Ok(probe) = sys::openat2(nr::AT_FDCWD, path, nr::O_PATH | nr::O_NOFOLLOW, 0, 0) else {
+        return Ok(());
+    };
+    let status = sys::status(probe);
+    sys::close(probe);
+    let status = status?;
+    if !status.is(nr::S_IFCHR) || (status.major, status.minor) != NULL {
+        return Ok(());
+    }
+    let null = sys::openat2(nr::AT_FDCWD, path, nr::O_RDWR | nr::O_NOFOLLOW, 0, 0)?;
+    let done = sys::dup3(null, stream);
+    sys::close(null);
+    done
+}
+
+/// Finds the home directory for the environment: `/` if the passwd file has none.
+pub fn find_home(init: &mut Init, uid: u32, path: Text<'_>) -> sys::Result<()> {
+    const NAME: &[u8] = b"HOME=";
+    let bytes = match rootfs::open_regular(init.root, path)? {
+        Some((file, size)) => {
+            let bytes = read(file, size.min(MOST_PASSWD));
+            sys::close(file);
+            bytes?
+        }
+        None => &[],
+    };
+    let home = passwd::home(bytes, uid).unwrap_or(b"/");
+    let entry = memory::table::<u8>(NAME.len() + home.len() + 1)?;
+    entry[..NAME.len()].copy_from_slice(NAME);
+    entry[NAME.len()..NAME.len() + home.len()].copy_from_slice(home);
+    init.home = Some(entry);
+    Ok(())
+}
+
+fn read(file: i32, size: u64) -> sys::Result<&'static [u8]> {
+    let bytes = memory::table::<u8>(usize::try_from(size).unwrap_or(0))?;
+    let mut length = 0;
+    while length < bytes.len() {
+        match sys::read(file, &mut bytes[length..])? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    Ok(&bytes[..length])
+}
+
+/// Finds the program among the paths that it may have. A name with a slash has one only, and the reason
+/// why it can't be executed is reported.
+pub fn find(init: &mut Init, name: Text<'_>, candidates: Texts<'static>) -> sys::Result<()> {
+    let is_path = name.bytes().contains(&b'/');
+    for candidate in candidates.iter() {
+        match executable(candidate) {
+            Ok(()) => {
+                init.program = Some(candidate);
+                return Ok(());
+            }
+            Err(fault) if is_path => return Err(fault),
+            Err(_) => {}
+        }
+    }
+    Err(Fault::of(Cause::ProgramNotFound))
+}
+
+fn executable(path: Text<'_>) -> sys::Result<()> {
+    let status = sys::status_of(path)?;
+    if status.is(nr::S_IFDIR) {
+        return Err(Fault::of(Cause::ProgramIsDirectory));
+    }
+    sys::may_execute(path)
+}
+
+/// execve(2). Returns why it failed; an `Err` means that it was not even tried.
+pub fn execute(
+    init: &Init,
+    arguments: Texts<'static>,
+    environment: Texts<'static>,
+) -> sys::Result<Fault> {
+    let program = init.program.ok_or(Fault::of(Cause::BadPlan))?;
+    let home = init.home.map(<[u8]>::as_ptr);
+    let arguments = pointers(arguments, None)?;
+    let environment = pointers(environment, home)?;
+    Ok(sys::execve(program, arguments, environment))
+}
+
+/// The table of pointers that execve(2) takes, ended by a null.
+fn pointers(texts: Texts<'static>, more: Option<*const u8>) -> sys::Result<&'static [*const u8]> {
+    let table = memory::table::<*const u8>(texts.count() as usize + 2)?;
+    let all = texts.iter().map(Text::pointer).chain(more);
+    for (place, pointer) in table.iter_mut().zip(all) {
+        *place = pointer;
+    }
+    Ok(table)
+}

@@ -1,0 +1,235 @@
+//! The job: receive the plan, execute its operations in order, report the first failure.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::control::{self, Detail};
+use super::format::{self, Header, Operation, Reader, Record, Text};
+use super::protocol::{Cause, Fault, Kind, StatusPage};
+use super::slots::Slots;
+use super::{
+    copy_up, filesystem, identity, memory, mounts, namespaces, numbers as nr, program, rootfs, sys,
+};
+
+/// What init knows while it runs.
+#[derive(Debug)]
+pub struct Init {
+    /// Descriptors that the plan names.
+    pub slots: Slots,
+    /// The container's root, once it is attached.
+    pub root: i32,
+    /// Whether the empty tmpfs that masks directories is attached somewhere already.
+    pub empty_attached: bool,
+    /// Whether a chdir was successful.
+    pub in_working_directory: bool,
+    /// What `FindProgram` found.
+    pub program: Option<Text<'static>>,
+    /// `HOME=…`, if the configuration has none.
+    pub home: Option<&'static [u8]>,
+    /// Text for the report of a failure.
+    pub detail: Detail,
+}
+
+/// The operation that init is in, for the panic handler.
+static OPERATION: AtomicU32 = AtomicU32::new(0);
+
+/// What init exits with when it could not execute the user's program, as other runtimes do.
+pub const FAILED: i32 = 255;
+
+/// The program: `argument` is the number of the control socket.
+pub fn main(argument: *const u8) -> ! {
+    let Some(control) = number(argument) else { sys::exit(FAILED) };
+    control::talk_to(control);
+    let mut detail = Detail::none();
+    let Err(fault) = prepare(control).and_then(|(init, reader, status)| {
+        run(init, reader, status).map_err(|(fault, text)| {
+            detail = text;
+            fault
+        })
+    });
+    control::report(OPERATION.load(Ordering::Relaxed), fault, &detail);
+    sys::exit(FAILED)
+}
+
+/// Reports a failure that the panic handler caught.
+pub fn report_panic(fault: Fault) {
+    control::report(OPERATION.load(Ordering::Relaxed), fault, &Detail::none());
+}
+
+/// Makes init independent of what its caller left open, ignored or blocked, and receives the plan.
+fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusPage)> {
+    sys::prctl(nr::PR_SET_PDEATHSIG, u64::from(nr::SIGKILL), 0)?;
+    for signal in 1..=64 {
+        if signal != nr::SIGKILL as usize && signal != nr::SIGSTOP as usize {
+            sys::default_signal(signal)?;
+        }
+    }
+    sys::unblock_signals()?;
+    sys::umask(0);
+    let mut word = [0u8; 4];
+    let mut descriptors = [-1; sys::MOST_DESCRIPTORS];
+    let (bytes, count) = sys::receive(control, &mut word, &mut descriptors)?;
+    let length = u32::from_le_bytes(word) as usize;
+    if bytes != word.len() || count < 2 {
+        return Err(Fault::of(Cause::BadReply));
+    }
+    let image = memory::map_plan(descriptors[0], length)?;
+    let status = memory::map_status(descriptors[1])?;
+    let (header, reader) = Header::decode(image).ok_or(Fault::of(Cause::BadPlan))?;
+    if header.received as usize != count - 2 {
+        return Err(Fault::of(Cause::BadPlan));
+    }
+    close_foreign(&header, control, &descriptors[..count])?;
+    let mut slots = Slots::new(header.slots)?;
+    for (slot, fd) in (0..header.received).zip(&descriptors[2..count]) {
+        slots.put(slot, *fd)?;
+    }
+    sys::close(descriptors[0]);
+    sys::close(descriptors[1]);
+    let init = Init {
+        slots,
+        root: -1,
+        empty_attached: false,
+        in_working_directory: false,
+        program: None,
+        home: None,
+        detail: Detail::none(),
+    };
+    Ok((init, reader, status))
+}
+
+/// Closes, for good, all that the caller left open beside the standard streams, the descriptors that the
+/// user's process inherits, and our own: a path such as `/proc/self/fd/7/..` leads nowhere then
+/// (CVE-2024-21626).
+fn close_foreign(header: &Header, control: i32, own: &[i32]) -> sys::Result<()> {
+    let mut first = header.preserved.saturating_add(3);
+    loop {
+        let kept = own
+            .iter()
+            .chain([&control])
+            .filter_map(|&fd| u32::try_from(fd).ok())
+            .filter(|&fd| fd >= first)
+            .min();
+        let Some(kept) = kept else { return sys::close_range(first, u32::MAX) };
+        if kept > first {
+            sys::close_range(first, kept - 1)?;
+        }
+        first = kept + 1;
+    }
+}
+
+/// Executes the operations. Returns only a failure: the last operation replaces the process.
+fn run(
+    mut init: Init,
+    mut reader: Reader<'static>,
+    status: &StatusPage,
+) -> Result<core::convert::Infallible, (Fault, Detail)> {
+    let mut index = 0;
+    while !format::at_end(&reader) {
+        OPERATION.store(index, Ordering::Relaxed);
+        status.operation.store(index, Ordering::Relaxed);
+        let done = match Record::decode(&mut reader) {
+            Some(record) => execute(&mut init, &record.operation),
+            None => Err(Fault::of(Cause::BadPlan)),
+        };
+        if let Err(fault) = done {
+            return Err((fault, init.detail));
+        }
+        index += 1;
+    }
+    Err((Fault::of(Cause::BadPlan), init.detail))
+}
+
+/// Executes one operation.
+#[allow(clippy::too_many_lines, reason = "one line an operation: a table")]
+fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
+    use Operation as Op;
+    match *operation {
+        Op::Session {} => identity::session(),
+        Op::NotDumpable {} => sys::prctl(nr::PR_SET_DUMPABLE, 0, 0).map(drop),
+        Op::JoinNamespace { slot, kind } => namespaces::join(init, slot, kind),
+        Op::Clone { flags, cgroup } => namespaces::clone(init, flags, cgroup),
+        Op::JoinCgroups {} => namespaces::join_cgroups(),
+        Op::Unshare { flags } => sys::unshare(flags),
+        Op::BecomeRoot {} => identity::become_root(),
+        Op::SetHostname { name } => sys::sethostname(name.bytes()),
+        Op::SetDomainname { name } => sys::setdomainname(name.bytes()),
+        Op::LoopbackUp {} => namespaces::loopback_up(),
+        Op::Propagation { path, flags } => sys::set_propagation(path, flags),
+        Op::OpenTree { slot, path, flags } => mounts::open(init, slot, path, flags),
+        Op::OpenDevice { slot, path, kind, major, minor } => {
+            mounts::open_device(init, slot, path, (kind, major, minor))
+        }
+        Op::AttachRoot { slot, path } => mounts::attach_root(init, slot, path),
+        Op::Filesystem { slot, kind, source, options, attributes } => {
+            filesystem::create(init, slot, kind, source, options, attributes)
+        }
+        Op::Attributes { slot, set, clear, propagation, recursive } => {
+            let attributes = sys::MountAttributes { set, clear, propagation, userns: 0 };
+            sys::mount_setattr(init.slots.descriptor(slot)?, recursive, &attributes)
+        }
+        Op::CopyUp { slot, target } => copy_up::copy(init, slot, target),
+        Op::Attach { slot, target, flags } => mounts::attach(init, slot, target, flags),
+        Op::Remount { target, options, filesystem, set, clear } => {
+            let attributes = sys::MountAttributes { set, clear, ..Default::default() };
+            let options = (filesystem != 0).then_some(options);
+            filesystem::change(init, target, options, &attributes)
+        }
+        Op::CopyMode { slot, target } => mounts::copy_mode(init, slot, target),
+        Op::MakeDirectory { path, mode } => {
+            rootfs::directory(init.root, path, mode).map(sys::close)
+        }
+        Op::MakeNode { path, mode, major, minor, uid, gid } => {
+            rootfs::node(init.root, path, mode, (major, minor), (uid, gid))
+        }
+        Op::Symlink { target, path } => rootfs::symlink(init.root, target, path),
+        Op::Mask { path, null, empty } => mounts::mask(init, path, null, empty),
+        Op::MakeReadonly { path } => mounts::make_readonly(init, path),
+        Op::PivotRoot {} => mounts::pivot_root(init),
+        Op::MoveRoot {} => mounts::move_root(init),
+        Op::CloseSlots {} => {
+            init.slots.close_all_but(format::GATE);
+            Ok(())
+        }
+        Op::OwnStdio { uid } => program::own_stdio(uid),
+        Op::Stdio { first } => program::take_stdio(init, first),
+        Op::Home { uid, passwd } => program::find_home(init, uid, passwd),
+        Op::Umask { mask } => {
+            sys::umask(mask);
+            Ok(())
+        }
+        Op::Chdir { path, retry } => identity::chdir(init, path, retry != 0),
+        Op::DropBounding { keep, last } => identity::drop_bounding(keep, last),
+        Op::SetGroups { groups } => identity::set_groups(groups),
+        Op::SetUser { uid, gid } => identity::set_user(uid, gid),
+        Op::SetCapabilities { bounding, effective, permitted, inheritable, ambient } => {
+            let sets = identity::Sets { bounding, effective, permitted, inheritable, ambient };
+            identity::set_capabilities(&sets)
+        }
+        Op::NoNewPrivileges {} => identity::no_new_privileges(),
+        Op::FindProgram { name, candidates } => program::find(init, name, candidates),
+        Op::Gate {} => control::gate(init),
+        Op::Execute { arguments, environment } => {
+            control::announce(Kind::Executing)?;
+            Err(program::execute(init, arguments, environment)?)
+        }
+    }
+}
+
+/// The decimal number in a NUL-terminated string.
+fn number(text: *const u8) -> Option<i32> {
+    if text.is_null() {
+        return None;
+    }
+    let mut value = 0i32;
+    for index in 0..10 {
+        // SAFETY: the kernel NUL-terminates arguments, and the loop ends at the NUL.
+        match unsafe { text.add(index).read() } {
+            0 => return (index > 0).then_some(value),
+            digit @ b'0'..=b'9' => {
+                value = value.checked_mul(10)?.checked_add(i32::from(digit - b'0'))?;
+            }
+            _ => return None,
+        }
+    }
+    None
+}

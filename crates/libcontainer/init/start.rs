@@ -1,0 +1,28 @@
+//! Init: the program that becomes the container's first process.
+//!
+//! Freestanding: no libc, no allocator, no threads, no decisions. It reads a plan, executes one operation
+//! after the other, and reports the first failure. This file is the root of the program; the library
+//! compiles the other files once more for its unit tests.
+#![no_std]
+#![no_main]
+
+mod control;
+mod copy_up;
+mod entry;
+mod filesystem;
+mod identity;
+mod memory;
+mod mounts;
+mod namespaces;
+mod numbers;
+mod passwd;
+mod program;
+mod rootfs;
+mod run;
+mod slots;
+mod sys;
+
+#[path = "../src/plan/format.rs"]
+mod format;
+#[path = "../src/plan/protocol.rs"]
+mod protocol;

@@ -1,0 +1,130 @@
+//! From a configuration to a plan: the order of a container's life, one call a line, in the order that the
+//! kernel imposes.
+
+use std::path::Path;
+
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+
+use super::image::Builder;
+use super::namespaces::Namespaces;
+use super::{HostSteps, Plan, Received, devices, mounts, process, root};
+use crate::cgroup::{self, Placement};
+use crate::config::Config;
+use crate::container::Pivot;
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::host::HostFacts;
+
+/// What `create` is asked for beside the configuration.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) id: &'a str,
+    /// The bundle's directory, absolute.
+    pub(crate) bundle: &'a Path,
+    /// Whether the caller gave descriptors for the standard streams.
+    pub(crate) has_stdio: bool,
+    pub(crate) preserve_fds: u32,
+    pub(crate) pivot: Pivot,
+}
+
+/// What the compilation of every part can look at, and what it adds to.
+#[derive(Debug)]
+pub(crate) struct Compilation<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) request: &'a Request<'a>,
+    pub(super) facts: &'a HostFacts,
+    pub(super) namespaces: Namespaces,
+    pub(super) placement: Placement,
+    pub(super) image: Builder,
+    pub(super) received: Vec<Received>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Compiles a configuration that was validated.
+///
+/// # Errors
+///
+/// If it asks for something that this host can't do.
+pub(crate) fn compile(config: &Config, request: &Request<'_>, facts: &HostFacts) -> Result<Plan> {
+    if !facts.kernel.mount_setattr {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "this kernel has no mount_setattr(2): Linux 5.12 is the least",
+        ));
+    }
+    let mut plan = Compilation::begin(config, request, facts)?;
+    plan.enter_namespaces()?;
+    let bound = mounts::open_early(&mut plan)?;
+    let nodes = devices::open_early(&mut plan)?;
+    let root = root::attach(&mut plan)?;
+    plan.become_root()?;
+    plan.name_host()?;
+    let kept = mounts::attach_all(&mut plan, bound)?;
+    devices::make(&mut plan, nodes)?;
+    process::make_working_directory(&mut plan)?;
+    process::find_home(&mut plan)?;
+    root::restrict_paths(&mut plan)?;
+    mounts::make_read_only(&mut plan, kept)?;
+    root::enter(&mut plan, root)?;
+    process::become_user(&mut plan)?;
+    process::execute(&mut plan)?;
+    plan.finish()
+}
+
+impl<'a> Compilation<'a> {
+    fn begin(
+        config: &'a Config,
+        request: &'a Request<'a>,
+        facts: &'a HostFacts,
+    ) -> Result<Self> {
+        let spec = config.spec();
+        let linux = spec.linux().as_ref();
+        let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+        let mut received = vec![Received::Gate];
+        if request.has_stdio {
+            received.extend((0..3).map(Received::Stdio));
+        }
+        let namespaces = Namespaces::of(spec, facts, &mut received)?;
+        let placement = cgroup::place(&facts.cgroup, path, request.id)?;
+        if namespaces.two_stages && placement.unified.is_some() {
+            received.push(Received::UnifiedCgroup);
+        }
+        let slots = u32::try_from(received.len()).unwrap_or(u32::MAX);
+        Ok(Self {
+            spec,
+            request,
+            facts,
+            namespaces,
+            placement,
+            image: Builder::new(slots),
+            received,
+            warnings: config.warnings().to_vec(),
+        })
+    }
+
+    /// Whether a new or joined user namespace takes the caller's privileges away.
+    pub(super) fn in_user_namespace(&self) -> bool {
+        self.namespaces.has(LinuxNamespaceType::User)
+    }
+
+    pub(super) fn warn(&mut self, property: impl Into<String>, message: impl Into<String>) {
+        self.warnings.push(Warning { property: property.into(), message: message.into() });
+    }
+
+    fn finish(self) -> Result<Plan> {
+        let host = HostSteps {
+            id_maps: self.namespaces.id_maps(self.spec),
+            oom_score_adj: process::oom_score_adj(self.spec),
+            rlimits: process::rlimits(self.spec),
+            cgroups: self.placement,
+        };
+        Ok(Plan {
+            image: self.image.finish(self.request.preserve_fds)?,
+            received: self.received,
+            spawn_flags: self.namespaces.spawn_flags(),
+            two_stages: self.namespaces.two_stages,
+            host,
+            rootfs: root::path(self.spec, self.request.bundle),
+            warnings: self.warnings,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! The plan: what a configuration means on this host, as a list of operations for init and a few for the
+//! host side. Compiling is pure: no system call, no clock, no environment.
+
+mod capabilities;
+mod cgroup_mounts;
+mod compile;
+mod devices;
+mod environment;
+pub(crate) mod format;
+mod image;
+mod mounts;
+mod namespaces;
+pub(crate) mod options;
+mod process;
+pub(crate) mod protocol;
+mod root;
+mod text;
+
+use std::path::PathBuf;
+
+pub(crate) use compile::{Request, compile};
+pub(crate) use image::Image;
+pub(crate) use namespaces::IdMap;
+
+use crate::cgroup::Placement;
+use crate::error::Warning;
+
+/// What a configuration means on a host. Its text form lists every step, each with the property of
+/// `config.json` that asks for it.
+#[derive(Debug)]
+pub struct Plan {
+    /// What init executes.
+    pub(crate) image: Image,
+    /// What the host side sends along, in the order of the slots.
+    pub(crate) received: Vec<Received>,
+    /// The namespaces that the spawn makes (`CLONE_NEW…`).
+    pub(crate) spawn_flags: u64,
+    /// Whether init clones a second stage, which is the container's first process then.
+    pub(crate) two_stages: bool,
+    /// What the host side does to the container's first process.
+    pub(crate) host: HostSteps,
+    /// The root filesystem on the host.
+    pub(crate) rootfs: PathBuf,
+    /// What was left out, as the specification says.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A descriptor that init gets along with the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// The listening socket in the state directory.
+    Gate,
+    /// A standard stream that the caller gave.
+    Stdio(usize),
+    /// A namespace to join: its kind (`CLONE_NEW…`), its path, and the property that has it.
+    Namespace { kind: u32, path: PathBuf, property: String },
+    /// The directory of the container's v2 cgroup.
+    UnifiedCgroup,
+}
+
+/// What the host side does while init runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostSteps {
+    /// Ids of a new user namespace: users, then groups.
+    pub(crate) id_maps: Option<(Vec<IdMap>, Vec<IdMap>)>,
+    /// `/proc/PID/oom_score_adj`.
+    pub(crate) oom_score_adj: Option<i32>,
+    /// prlimit(2).
+    pub(crate) rlimits: Vec<Rlimit>,
+    /// Where the container's cgroups are.
+    pub(crate) cgroups: Placement,
+}
+
+/// A resource limit (getrlimit(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rlimit {
+    pub(crate) property: String,
+    pub(crate) resource: u32,
+    pub(crate) name: &'static str,
+    pub(crate) soft: u64,
+    pub(crate) hard: u64,
+}

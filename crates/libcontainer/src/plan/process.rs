@@ -1,0 +1,138 @@
+//! The user's process: working directory, identity, limits, program.
+
+use oci_spec::runtime::{PosixRlimitType, Process, Spec};
+
+use super::capabilities;
+use super::compile::Compilation;
+use super::environment::{candidates, value, without_duplicates};
+use super::format::{Gids, Operation};
+use super::image::{TextBuf, TextsBuf};
+use super::Rlimit;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The umask of a process whose configuration has none.
+const UMASK: u32 = 0o022;
+
+fn process<'a>(plan: &Compilation<'a>) -> Result<&'a Process> {
+    plan.spec.process().as_ref().ok_or_else(|| {
+        Error::new(ErrorKind::InvalidConfig, "process property must not be empty")
+            .with_property("process")
+    })
+}
+
+/// The working directory, if the image has none: as root, as other runtimes do.
+pub(super) fn make_working_directory(plan: &mut Compilation<'_>) -> Result<()> {
+    let path = TextBuf::path(process(plan)?.cwd())?;
+    plan.image.push("process.cwd", &Operation::MakeDirectory { path: path.text(), mode: 0o755 })
+}
+
+/// `HOME`, from the container's passwd file, unless the configuration has it.
+pub(super) fn find_home(plan: &mut Compilation<'_>) -> Result<()> {
+    let process = process(plan)?;
+    let environment = without_duplicates(process.env().as_deref().unwrap_or(&[]));
+    if value(&environment, "HOME").is_some() {
+        return Ok(());
+    }
+    let passwd = TextBuf::new("/etc/passwd")?;
+    let home = Operation::Home { uid: process.user().uid(), passwd: passwd.text() };
+    plan.image.push("process.env", &home)
+}
+
+/// From the root of the container to the user. The order is the kernel's: whoever drops a capability can
+/// do no more what needed it. The bounding set needs CAP_SETPCAP, groups CAP_SETGID, ids CAP_SETUID; the
+/// capability sets themselves come last. The working directory is entered as root, because the user may
+/// not be allowed to pass the directories above it, and once more as the user, because root may not be
+/// allowed to enter it (NFS).
+pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
+    let process = process(plan)?;
+    let user = process.user();
+    plan.image.push("process.user.uid", &Operation::OwnStdio { uid: user.uid() })?;
+    let mask = user.umask().unwrap_or(UMASK);
+    plan.image.push("process.user.umask", &Operation::Umask { mask })?;
+    let cwd = TextBuf::path(process.cwd())?;
+    plan.image.push("process.cwd", &Operation::Chdir { path: cwd.text(), retry: 0 })?;
+    let sets = capabilities::sets(plan);
+    let drop = Operation::DropBounding {
+        keep: sets.bounding,
+        last: plan.facts.capabilities.last,
+    };
+    plan.image.push("process.capabilities.bounding", &drop)?;
+    let gids = user.additional_gids().as_deref().unwrap_or(&[]);
+    let bytes: Vec<u8> = gids.iter().flat_map(|gid| gid.to_le_bytes()).collect();
+    if let Some(groups) = Gids::from_bytes(&bytes) {
+        plan.image.push("process.user.additionalGids", &Operation::SetGroups { groups })?;
+    }
+    let ids = Operation::SetUser { uid: user.uid(), gid: user.gid() };
+    plan.image.push("process.user", &ids)?;
+    plan.image.push("process.cwd", &Operation::Chdir { path: cwd.text(), retry: 1 })?;
+    let set = Operation::SetCapabilities {
+        bounding: sets.bounding,
+        effective: sets.effective,
+        permitted: sets.permitted,
+        inheritable: sets.inheritable,
+        ambient: sets.ambient,
+    };
+    plan.image.push("process.capabilities", &set)?;
+    if process.no_new_privileges() == Some(true) {
+        plan.image.push("process.noNewPrivileges", &Operation::NoNewPrivileges {})?;
+    }
+    Ok(())
+}
+
+/// The program: found now, so that `create` can say that it is missing, and executed behind the gate.
+pub(super) fn execute(plan: &mut Compilation<'_>) -> Result<()> {
+    let process = process(plan)?;
+    let arguments = process.args().as_deref().unwrap_or(&[]);
+    let program = arguments.first().map_or("", String::as_str);
+    let environment = without_duplicates(process.env().as_deref().unwrap_or(&[]));
+    let name = TextBuf::new(program)?;
+    let found = TextsBuf::collect(candidates(program, value(&environment, "PATH")))?;
+    let find = Operation::FindProgram { name: name.text(), candidates: found.texts() };
+    plan.image.push("process.args", &find)?;
+    plan.image.push("process", &Operation::Gate {})?;
+    let arguments = TextsBuf::collect(arguments)?;
+    let environment = TextsBuf::collect(environment)?;
+    let execute = Operation::Execute {
+        arguments: arguments.texts(),
+        environment: environment.texts(),
+    };
+    plan.image.push("process.args", &execute)
+}
+
+pub(super) fn oom_score_adj(spec: &Spec) -> Option<i32> {
+    spec.process().as_ref()?.oom_score_adj()
+}
+
+pub(super) fn rlimits(spec: &Spec) -> Vec<Rlimit> {
+    let all = spec.process().as_ref().and_then(|process| process.rlimits().as_deref());
+    let limits = all.unwrap_or(&[]).iter().enumerate();
+    limits
+        .map(|(index, limit)| {
+            let (name, resource) = resource(limit.typ());
+            let property = format!("process.rlimits[{index}]");
+            Rlimit { property, resource, name, soft: limit.soft(), hard: limit.hard() }
+        })
+        .collect()
+}
+
+/// The kernel's name and number of a resource.
+fn resource(typ: PosixRlimitType) -> (&'static str, u32) {
+    match typ {
+        PosixRlimitType::RlimitCpu => ("RLIMIT_CPU", libc::RLIMIT_CPU),
+        PosixRlimitType::RlimitFsize => ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE),
+        PosixRlimitType::RlimitData => ("RLIMIT_DATA", libc::RLIMIT_DATA),
+        PosixRlimitType::RlimitStack => ("RLIMIT_STACK", libc::RLIMIT_STACK),
+        PosixRlimitType::RlimitCore => ("RLIMIT_CORE", libc::RLIMIT_CORE),
+        PosixRlimitType::RlimitRss => ("RLIMIT_RSS", libc::RLIMIT_RSS),
+        PosixRlimitType::RlimitNproc => ("RLIMIT_NPROC", libc::RLIMIT_NPROC),
+        PosixRlimitType::RlimitNofile => ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE),
+        PosixRlimitType::RlimitMemlock => ("RLIMIT_MEMLOCK", libc::RLIMIT_MEMLOCK),
+        PosixRlimitType::RlimitAs => ("RLIMIT_AS", libc::RLIMIT_AS),
+        PosixRlimitType::RlimitLocks => ("RLIMIT_LOCKS", libc::RLIMIT_LOCKS),
+        PosixRlimitType::RlimitSigpending => ("RLIMIT_SIGPENDING", libc::RLIMIT_SIGPENDING),
+        PosixRlimitType::RlimitMsgqueue => ("RLIMIT_MSGQUEUE", libc::RLIMIT_MSGQUEUE),
+        PosixRlimitType::RlimitNice => ("RLIMIT_NICE", libc::RLIMIT_NICE),
+        PosixRlimitType::RlimitRtprio => ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO),
+        PosixRlimitType::RlimitRttime => ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME),
+    }
+}

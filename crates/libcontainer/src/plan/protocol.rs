@@ -1,0 +1,155 @@
+//! What init and the host side say to each other, over one SOCK_SEQPACKET pair and, from the gate on,
+//! over a connection to the gate. Compiled into both.
+//!
+//! ```text
+//! host ── Begin + plan, status page, received slots ──▶ init (first stage)
+//! host ◀── Spawned(pid) + pidfd ── init                      if the plan clones; host maps the ids
+//! host ── Continue ──▶ init (second stage)
+//! host ◀── Cgroups ── init                                   if the plan joins v1 cgroups
+//! host ── Continue + descriptors of `tasks` ──▶ init
+//! host ◀── Created ── init                                   host records it; from here on init is
+//! host ── Continue ──▶ init                                  on its own and closes the pair
+//!
+//! start ── connects to the gate ──▶ init
+//! start ◀── Executing ── init; then the connection closes: executed
+//!
+//! either ◀── Failed ── init                                  at any time; init exits
+//! ```
+
+/// What init says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The second stage was cloned: `a` is its pid, and its pidfd comes along.
+    Spawned = 1,
+    /// Init wants to join its v1 cgroups.
+    Cgroups = 2,
+    /// Init stands at the gate.
+    Created = 3,
+    /// Init is about to execute the user's program.
+    Executing = 4,
+    /// Init failed in operation `a`: see [`Fault`].
+    Failed = 5,
+}
+
+/// The bytes of text that a message can carry.
+pub const DETAIL: usize = 232;
+
+/// A message from init.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Message {
+    /// One of [`Kind`].
+    pub kind: u32,
+    /// A pid, or the index of an operation.
+    pub a: u32,
+    /// What failed.
+    pub fault: Fault,
+    /// How many bytes of `detail` there are.
+    pub length: u32,
+    /// Text from the kernel or about the object.
+    pub detail: [u8; DETAIL],
+}
+
+/// Why an operation failed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// One of [`Cause`].
+    pub cause: u32,
+    /// The number of the system call, for [`Cause::Call`].
+    pub call: u32,
+    /// Its errno.
+    pub errno: u32,
+}
+
+macro_rules! causes {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal: $text:literal,)*) => {
+        /// What kind of failure a [`Fault`] is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Cause {
+            $($(#[doc = $doc])* $name = $code,)*
+        }
+
+        /// A cause in words, for those that are not a system call's.
+        pub fn cause_text(code: u32) -> Option<&'static str> {
+            match code {
+                $($code => Some($text),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+causes! {
+    /// A system call failed.
+    Call = 1: "system call failed",
+    /// The image can't be read.
+    BadPlan = 2: "the plan is broken",
+    /// The host side hung up, or said something else than expected.
+    BadReply = 3: "the creator is gone",
+    /// A node is another device, or no device.
+    WrongDevice = 4: "there is a file of another type or device",
+    /// A read-back differs from what was set.
+    NotInForce = 5: "the kernel accepted the setting but does not report it",
+    /// The working directory lies outside the root.
+    OutsideRoot = 6: "current working directory is outside of container mount namespace root",
+    /// No candidate exists.
+    ProgramNotFound = 7: "executable file not found in $PATH",
+    /// The program is a directory.
+    ProgramIsDirectory = 8: "is a directory",
+    /// A target in a procfs that the caller did not allow.
+    InsideProc = 9: "cannot be mounted because it is inside /proc",
+    /// Something else than a procfs on `/proc`.
+    NotProc = 10: "only a procfs can be mounted on /proc",
+    /// A symbolic link where there must be none.
+    NotOrdinaryDirectory = 11: "must be mounted on ordinary directory",
+    /// The mount would cover the whole root.
+    TopOfRoot = 12: "mountpoint is on the top of rootfs",
+    /// A path has more components than init walks.
+    TooDeep = 13: "the tree is too deep to copy",
+    /// A panic, which should not be.
+    Panic = 14: "init panicked",
+}
+
+impl Message {
+    /// As it goes over the socket.
+    pub fn as_bytes(&self) -> &[u8; size_of::<Message>()] {
+        // SAFETY: the structure has no padding (five words and bytes), so all of it is initialised.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
+
+    /// As it comes from the socket.
+    pub fn from_bytes(bytes: &[u8; size_of::<Message>()]) -> Self {
+        let word = |index: usize| {
+            let at = index * 4;
+            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let mut detail = [0; DETAIL];
+        detail.copy_from_slice(&bytes[24..]);
+        let fault = Fault { cause: word(2), call: word(3), errno: word(4) };
+        Self { kind: word(0), a: word(1), fault, length: word(5), detail }
+    }
+}
+
+impl Fault {
+    /// A failure that isn't a system call's.
+    pub const fn of(cause: Cause) -> Self {
+        Self { cause: cause as u32, call: 0, errno: 0 }
+    }
+
+    /// A failed system call.
+    pub const fn call(call: u32, errno: u32) -> Self {
+        Self { cause: Cause::Call as u32, call, errno }
+    }
+}
+
+/// What the host side answers: go on.
+pub const CONTINUE: u32 = 0x6f67;
+
+/// The page that init and the host side share, which says where init is even when it was killed.
+#[repr(C)]
+#[derive(Debug)]
+pub struct StatusPage {
+    /// The index of the operation that init is in.
+    pub operation: core::sync::atomic::AtomicU32,
+}

@@ -1,0 +1,146 @@
+//! The plan in words: what `explain` shows, what tests compare, and what errors say.
+
+use std::fmt;
+
+use super::format::{Operation, Record, Text};
+use super::image::Image;
+use super::protocol::{self, Cause, Fault};
+use super::{Plan, Received};
+use crate::error::{Error, ErrorKind, errno_text};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "rootfs {}", self.rootfs.display())?;
+        writeln!(f, "spawn flags={:#x} stages={}", self.spawn_flags, 1 + u8::from(self.two_stages))?;
+        for (slot, received) in self.received.iter().enumerate() {
+            writeln!(f, "slot {slot} {received}")?;
+        }
+        if !self.host.cgroups.v1.is_empty() || self.host.cgroups.unified.is_some() {
+            writeln!(f, "cgroups {}", self.host.cgroups)?;
+        }
+        if let Some((users, groups)) = &self.host.id_maps {
+            for (kind, maps) in [("uid_map", users), ("gid_map", groups)] {
+                for map in maps {
+                    writeln!(f, "{kind} {} {} {}", map.container, map.host, map.size)?;
+                }
+            }
+        }
+        if let Some(adjustment) = self.host.oom_score_adj {
+            writeln!(f, "oom_score_adj {adjustment}")?;
+        }
+        for limit in &self.host.rlimits {
+            writeln!(f, "prlimit {} {} {}", limit.name, limit.soft, limit.hard)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning {warning}")?;
+        }
+        for (index, record) in self.image.records().enumerate() {
+            let property = record.property.bytes().escape_ascii();
+            writeln!(f, "{index:3} {property}: {:?}", record.operation)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gate => f.write_str("gate"),
+            Self::Stdio(stream) => write!(f, "stdio {stream}"),
+            Self::Namespace { kind, path, .. } => write!(f, "namespace {kind:#x} {}", path.display()),
+            Self::UnifiedCgroup => f.write_str("cgroup directory"),
+        }
+    }
+}
+
+/// What an operation is about to do, for an error: the words of `config.json` where there are some.
+fn doing(operation: &Operation<'_>) -> String {
+    let show = |text: &Text<'_>| text.bytes().escape_ascii().to_string();
+    match operation {
+        Operation::JoinNamespace { .. } => "join the namespace".to_string(),
+        Operation::Clone { .. } => "make the namespaces".to_string(),
+        Operation::JoinCgroups {} => "join the cgroups".to_string(),
+        Operation::Unshare { .. } => "make the cgroup namespace".to_string(),
+        Operation::BecomeRoot {} => "become root of the user namespace".to_string(),
+        Operation::SetHostname { name } | Operation::SetDomainname { name } => show(name),
+        Operation::LoopbackUp {} => "bring up lo".to_string(),
+        Operation::Propagation { path, .. } => format!("set the propagation of {}", show(path)),
+        Operation::OpenTree { path, .. } | Operation::OpenDevice { path, .. } => {
+            format!("open {}", show(path))
+        }
+        Operation::AttachRoot { path, .. } => format!("attach {}", show(path)),
+        Operation::Filesystem { kind, .. } => format!("mount {}", show(kind)),
+        Operation::Attributes { .. } => "set the mount's attributes".to_string(),
+        Operation::CopyUp { target, .. } => format!("copy up {}", show(target)),
+        Operation::CopyMode { target, .. } => format!("take over the mode of {}", show(target)),
+        Operation::Attach { target, .. } => format!("mount on {}", show(target)),
+        Operation::Remount { target, .. } => format!("remount {}", show(target)),
+        Operation::MakeDirectory { path, .. } => format!("make directory {}", show(path)),
+        Operation::MakeNode { path, .. } => format!("make device {}", show(path)),
+        Operation::Symlink { path, .. } => format!("make link {}", show(path)),
+        Operation::Mask { path, .. } => format!("mask {}", show(path)),
+        Operation::MakeReadonly { path } => format!("make {} read-only", show(path)),
+        Operation::PivotRoot {} | Operation::MoveRoot {} => "change the root".to_string(),
+        Operation::Home { passwd, .. } => format!("look for the home in {}", show(passwd)),
+        Operation::Chdir { path, .. } => format!("chdir to cwd (\"{}\")", show(path)),
+        Operation::SetUser { uid, gid } => format!("become {uid}:{gid}"),
+        Operation::FindProgram { name, .. } => format!("exec: \"{}\"", show(name)),
+        Operation::Execute { arguments, .. } => {
+            let program = arguments.iter().next();
+            format!("exec {}", program.map_or(String::new(), |program| show(&program)))
+        }
+        _ => String::new(),
+    }
+}
+
+/// What init reported, as an error.
+pub(crate) fn explain(record: Option<&Record<'_>>, fault: Fault, detail: &[u8]) -> Error {
+    let Some(record) = record else {
+        return why(fault, detail, None).context("init").with_kind(ErrorKind::Internal);
+    };
+    let property = record.property.bytes().escape_ascii().to_string();
+    let doing = doing(&record.operation);
+    let error = why(fault, detail, Some(&record.operation));
+    // Managers match the texts about the program from their beginning.
+    if matches!(record.operation, Operation::FindProgram { .. } | Operation::Execute { .. }) {
+        return error.context(doing).with_property(property);
+    }
+    let error = if doing.is_empty() { error } else { error.context(doing) };
+    error.context(&property).with_property(property)
+}
+
+fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error {
+    if fault.cause != Cause::Call as u32 {
+        let text = protocol::cause_text(fault.cause).unwrap_or("init sent nonsense");
+        let kind = match fault.cause {
+            code if code == Cause::BadPlan as u32 || code == Cause::Panic as u32 => {
+                ErrorKind::Internal
+            }
+            code if code == Cause::ProgramNotFound as u32 => ErrorKind::NotFound,
+            _ => ErrorKind::InvalidConfig,
+        };
+        return Error::new(kind, text);
+    }
+    let errno = i32::try_from(fault.errno).unwrap_or(0);
+    match operation {
+        // As the Go runtimes say it: stat(2) fails for what is missing, access(2) has no name.
+        Some(Operation::FindProgram { name, .. }) if errno == libc::ENOENT => {
+            return Error::os(format_args!("stat {}", name.bytes().escape_ascii()), errno);
+        }
+        Some(Operation::FindProgram { .. } | Operation::Execute { .. }) => {
+            return Error::os("", errno).in_words(errno_text(errno));
+        }
+        _ => {}
+    }
+    let call = usize::try_from(fault.call).ok().and_then(syscalls::Sysno::new);
+    let call = call.map_or_else(|| format!("system call {}", fault.call), |nr| nr.name().to_string());
+    if detail.is_empty() {
+        return Error::os(call, errno);
+    }
+    Error::os(format_args!("{call} ({})", detail.escape_ascii()), errno)
+}
+
+/// The record of an operation, by its index.
+pub(crate) fn record(image: &Image, index: u32) -> Option<Record<'_>> {
+    image.records().nth(usize::try_from(index).ok()?)
+}
