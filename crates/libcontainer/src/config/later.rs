@@ -1,0 +1,425 @@
+//! What a later version brings to life. It is refused until then, never ignored: a container without the
+//! limits that its configuration asks for would be a lie.
+//!
+//! What asks for nothing is accepted: an empty object or list, and the zeros that Docker writes for
+//! "not set" (`cpu.shares`, `blockIO.weight`). A row leaves this table with the commit that executes it.
+
+use oci_spec::runtime::{
+    Hooks, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Mount, Process, Spec,
+};
+
+use super::property::Property;
+use super::view::{self, text};
+
+/// A property, and whether this configuration asks for it.
+struct Later {
+    property: &'static str,
+    asked: Asked,
+}
+
+enum Asked {
+    /// Once in the document.
+    Once(fn(&Spec) -> bool),
+    /// In each mount; the property is relative to the mount.
+    InMount(fn(&Mount) -> bool),
+    /// As an option of each mount: these words.
+    AsOption(&'static [&'static str]),
+}
+
+const TABLE: &[Later] = &[
+    once("process.terminal", |spec| {
+        view::process(spec).and_then(Process::terminal) == Some(true)
+    }),
+    once("process.apparmorProfile", |spec| {
+        text(view::process(spec).and_then(|p| p.apparmor_profile().as_ref())).is_some()
+    }),
+    once("process.selinuxLabel", |spec| {
+        text(view::process(spec).and_then(|p| p.selinux_label().as_ref())).is_some()
+    }),
+    once("process.scheduler", |spec| {
+        view::process(spec).is_some_and(|process| process.scheduler().is_some())
+    }),
+    once("process.ioPriority", |spec| {
+        view::process(spec).is_some_and(|process| process.io_priority().is_some())
+    }),
+    once("process.execCPUAffinity", |spec| {
+        let affinity = view::process(spec).and_then(|p| p.exec_cpu_affinity().as_ref());
+        affinity.is_some_and(|a| a.initial().is_some() || a.cpu_affinity_final().is_some())
+    }),
+    Later {
+        property: "uidMappings",
+        asked: Asked::InMount(|mount| !view::list(mount.uid_mappings().as_ref()).is_empty()),
+    },
+    Later {
+        property: "gidMappings",
+        asked: Asked::InMount(|mount| !view::list(mount.gid_mappings().as_ref()).is_empty()),
+    },
+    Later {
+        property: "options",
+        asked: Asked::AsOption(&["idmap", "ridmap"]),
+    },
+    once("hooks.prestart", |spec| {
+        has_hooks(spec, |hooks| hooks.prestart().as_ref().map(Vec::len))
+    }),
+    once("hooks.createRuntime", |spec| {
+        has_hooks(spec, |hooks| hooks.create_runtime().as_ref().map(Vec::len))
+    }),
+    once("hooks.createContainer", |spec| {
+        has_hooks(spec, |hooks| {
+            hooks.create_container().as_ref().map(Vec::len)
+        })
+    }),
+    once("hooks.startContainer", |spec| {
+        has_hooks(spec, |hooks| hooks.start_container().as_ref().map(Vec::len))
+    }),
+    once("hooks.poststart", |spec| {
+        has_hooks(spec, |hooks| hooks.poststart().as_ref().map(Vec::len))
+    }),
+    once("hooks.poststop", |spec| {
+        has_hooks(spec, |hooks| hooks.poststop().as_ref().map(Vec::len))
+    }),
+    once("linux.timeOffsets", |spec| {
+        view::linux(spec)
+            .and_then(|linux| linux.time_offsets().as_ref())
+            .is_some_and(|offsets| !offsets.is_empty())
+    }),
+    once("linux.netDevices", |spec| {
+        view::linux(spec)
+            .and_then(|linux| linux.net_devices().as_ref())
+            .is_some_and(|devices| !devices.is_empty())
+    }),
+    once("linux.sysctl", |spec| {
+        view::linux(spec)
+            .and_then(|linux| linux.sysctl().as_ref())
+            .is_some_and(|sysctl| !sysctl.is_empty())
+    }),
+    once("linux.seccomp", |spec| {
+        view::linux(spec).is_some_and(|linux| linux.seccomp().is_some())
+    }),
+    once("linux.mountLabel", |spec| {
+        text(view::linux(spec).and_then(|linux| linux.mount_label().as_ref())).is_some()
+    }),
+    // Even an empty object asks for a group of its own.
+    once("linux.intelRdt", |spec| {
+        view::linux(spec).is_some_and(|linux| linux.intel_rdt().is_some())
+    }),
+    once("linux.memoryPolicy", |spec| {
+        view::linux(spec).is_some_and(|linux| linux.memory_policy().is_some())
+    }),
+    once("linux.personality", |spec| {
+        view::linux(spec).is_some_and(|linux| linux.personality().is_some())
+    }),
+    once("linux.resources.memory", |spec| {
+        resource(spec, LinuxResources::memory).is_some_and(limits_memory)
+    }),
+    once("linux.resources.cpu", |spec| {
+        resource(spec, LinuxResources::cpu).is_some_and(limits_cpu)
+    }),
+    once("linux.resources.pids", |spec| {
+        resource(spec, LinuxResources::pids).is_some()
+    }),
+    once("linux.resources.blockIO", |spec| {
+        resource(spec, LinuxResources::block_io).is_some_and(limits_block_io)
+    }),
+    once("linux.resources.hugepageLimits", |spec| {
+        resource(spec, LinuxResources::hugepage_limits).is_some_and(|limits| !limits.is_empty())
+    }),
+    once("linux.resources.network", |spec| {
+        resource(spec, LinuxResources::network).is_some_and(classifies_network)
+    }),
+    once("linux.resources.rdma", |spec| {
+        resource(spec, LinuxResources::rdma).is_some_and(|rdma| !rdma.is_empty())
+    }),
+    once("linux.resources.unified", |spec| {
+        resource(spec, LinuxResources::unified).is_some_and(|unified| !unified.is_empty())
+    }),
+];
+
+const fn once(property: &'static str, asked: fn(&Spec) -> bool) -> Later {
+    Later {
+        property,
+        asked: Asked::Once(asked),
+    }
+}
+
+/// Everything that the configuration asks for and that this version doesn't do.
+pub(super) fn asked(spec: &Spec) -> Vec<Property> {
+    let mut found = Vec::new();
+    for later in TABLE {
+        match later.asked {
+            Asked::Once(asked) => {
+                if asked(spec) {
+                    found.push(Property::at(later.property));
+                }
+            }
+            Asked::InMount(asked) => found.extend(
+                mounts(spec)
+                    .filter(|(_, mount)| asked(mount))
+                    .map(|(property, _)| property.name(later.property)),
+            ),
+            Asked::AsOption(words) => {
+                for (property, mount) in mounts(spec) {
+                    let options = view::list(mount.options().as_ref()).iter().enumerate();
+                    found.extend(
+                        options
+                            // Some runtimes take their own mappings after the word.
+                            .filter(|(_, o)| words.contains(&o.split('=').next().unwrap_or(o)))
+                            .map(|(at, _)| property.clone().name(later.property).index(at)),
+                    );
+                }
+            }
+        }
+    }
+    found
+}
+
+fn mounts(spec: &Spec) -> impl Iterator<Item = (Property, &Mount)> {
+    view::mounts(spec)
+        .iter()
+        .enumerate()
+        .map(|(index, mount)| (Property::at("mounts").index(index), mount))
+}
+
+fn has_hooks(spec: &Spec, count: fn(&Hooks) -> Option<usize>) -> bool {
+    spec.hooks()
+        .as_ref()
+        .and_then(count)
+        .is_some_and(|count| count > 0)
+}
+
+fn resource<'s, T>(spec: &'s Spec, of: fn(&'s LinuxResources) -> &'s Option<T>) -> Option<&'s T> {
+    view::resources(spec).and_then(|resources| of(resources).as_ref())
+}
+
+fn limits_memory(memory: &LinuxMemory) -> bool {
+    let kernel = memory.kernel().is_some() || memory.kernel_tcp().is_some();
+    kernel
+        || memory.limit().is_some()
+        || memory.reservation().is_some()
+        || memory.swap().is_some()
+        || memory.swappiness().is_some()
+        || memory.disable_oom_killer() == Some(true)
+        || memory.use_hierarchy() == Some(true)
+        || memory.check_before_update() == Some(true)
+}
+
+fn limits_cpu(cpu: &LinuxCpu) -> bool {
+    cpu.shares().is_some_and(|shares| shares != 0)
+        || cpu.quota().is_some()
+        || cpu.burst().is_some()
+        || cpu.period().is_some()
+        || cpu.realtime_runtime().is_some()
+        || cpu.realtime_period().is_some()
+        || cpu.idle().is_some()
+        || text(cpu.cpus().as_ref()).is_some()
+        || text(cpu.mems().as_ref()).is_some()
+}
+
+fn limits_block_io(block_io: &LinuxBlockIo) -> bool {
+    let throttled = [
+        block_io.throttle_read_bps_device(),
+        block_io.throttle_write_bps_device(),
+        block_io.throttle_read_iops_device(),
+        block_io.throttle_write_iops_device(),
+    ];
+    block_io.weight().is_some_and(|weight| weight != 0)
+        || block_io.leaf_weight().is_some_and(|weight| weight != 0)
+        || !view::list(block_io.weight_device().as_ref()).is_empty()
+        || throttled
+            .iter()
+            .any(|devices| !view::list(devices.as_ref()).is_empty())
+}
+
+fn classifies_network(network: &LinuxNetwork) -> bool {
+    network.class_id().is_some() || !view::list(network.priorities().as_ref()).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_in(json: &str) -> Vec<String> {
+        let (spec, _) = super::super::load::parse(json.as_bytes()).unwrap();
+        asked(&spec).iter().map(ToString::to_string).collect()
+    }
+
+    const ROWS: &[(&str, &str)] = &[
+        (
+            r#"{"process":{"cwd":"/","terminal":true}}"#,
+            "process.terminal",
+        ),
+        (
+            r#"{"process":{"cwd":"/","apparmorProfile":"p"}}"#,
+            "process.apparmorProfile",
+        ),
+        (
+            r#"{"process":{"cwd":"/","selinuxLabel":"l"}}"#,
+            "process.selinuxLabel",
+        ),
+        (
+            r#"{"process":{"cwd":"/","scheduler":{"policy":"SCHED_OTHER"}}}"#,
+            "process.scheduler",
+        ),
+        (
+            r#"{"process":{"cwd":"/","ioPriority":{"class":"IOPRIO_CLASS_BE"}}}"#,
+            "process.ioPriority",
+        ),
+        (
+            r#"{"process":{"cwd":"/","execCPUAffinity":{"final":"1"}}}"#,
+            "process.execCPUAffinity",
+        ),
+        (
+            r#"{"mounts":[{"destination":"/"},{"destination":"/","uidMappings":[{"containerID":0,"hostID":0,"size":1}]}]}"#,
+            "mounts[1].uidMappings",
+        ),
+        (
+            r#"{"mounts":[{"destination":"/","gidMappings":[{"containerID":0,"hostID":0,"size":1}]}]}"#,
+            "mounts[0].gidMappings",
+        ),
+        (
+            r#"{"mounts":[{"destination":"/","options":["bind","idmap"]}]}"#,
+            "mounts[0].options[1]",
+        ),
+        (
+            r#"{"mounts":[{"destination":"/","options":["ridmap=uids=0-1-2"]}]}"#,
+            "mounts[0].options[0]",
+        ),
+        (
+            r#"{"hooks":{"prestart":[{"path":"/h"}]}}"#,
+            "hooks.prestart",
+        ),
+        (
+            r#"{"hooks":{"createRuntime":[{"path":"/h"}]}}"#,
+            "hooks.createRuntime",
+        ),
+        (
+            r#"{"hooks":{"createContainer":[{"path":"/h"}]}}"#,
+            "hooks.createContainer",
+        ),
+        (
+            r#"{"hooks":{"startContainer":[{"path":"/h"}]}}"#,
+            "hooks.startContainer",
+        ),
+        (
+            r#"{"hooks":{"poststart":[{"path":"/h"}]}}"#,
+            "hooks.poststart",
+        ),
+        (
+            r#"{"hooks":{"poststop":[{"path":"/h"}]}}"#,
+            "hooks.poststop",
+        ),
+        (
+            r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#,
+            "linux.timeOffsets",
+        ),
+        (
+            r#"{"linux":{"netDevices":{"eth0":{}}}}"#,
+            "linux.netDevices",
+        ),
+        (
+            r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#,
+            "linux.sysctl",
+        ),
+        (
+            r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#,
+            "linux.seccomp",
+        ),
+        (r#"{"linux":{"mountLabel":"l"}}"#, "linux.mountLabel"),
+        (r#"{"linux":{"intelRdt":{}}}"#, "linux.intelRdt"),
+        (
+            r#"{"linux":{"memoryPolicy":{"mode":"MPOL_DEFAULT"}}}"#,
+            "linux.memoryPolicy",
+        ),
+        (
+            r#"{"linux":{"personality":{"domain":"LINUX"}}}"#,
+            "linux.personality",
+        ),
+    ];
+
+    #[test]
+    fn each_row_is_found_alone() {
+        for (json, expected) in ROWS {
+            assert_eq!(asked_in(json), [*expected], "{json}");
+        }
+    }
+
+    const LIMITS: &[(&str, &str)] = &[
+        (r#"{"memory":{"limit":1}}"#, "memory"),
+        (r#"{"memory":{"reservation":1}}"#, "memory"),
+        (r#"{"memory":{"swap":-1}}"#, "memory"),
+        (r#"{"memory":{"kernel":1}}"#, "memory"),
+        (r#"{"memory":{"kernelTCP":1}}"#, "memory"),
+        (r#"{"memory":{"swappiness":0}}"#, "memory"),
+        (r#"{"memory":{"disableOOMKiller":true}}"#, "memory"),
+        (r#"{"memory":{"useHierarchy":true}}"#, "memory"),
+        (r#"{"memory":{"checkBeforeUpdate":true}}"#, "memory"),
+        (r#"{"cpu":{"shares":2}}"#, "cpu"),
+        (r#"{"cpu":{"quota":-1}}"#, "cpu"),
+        (r#"{"cpu":{"burst":0}}"#, "cpu"),
+        (r#"{"cpu":{"period":100000}}"#, "cpu"),
+        (r#"{"cpu":{"realtimeRuntime":1}}"#, "cpu"),
+        (r#"{"cpu":{"realtimePeriod":1}}"#, "cpu"),
+        (r#"{"cpu":{"cpus":"0"}}"#, "cpu"),
+        (r#"{"cpu":{"mems":"0"}}"#, "cpu"),
+        (r#"{"cpu":{"idle":0}}"#, "cpu"),
+        (r#"{"pids":{"limit":0}}"#, "pids"),
+        (r#"{"pids":{"limit":-1}}"#, "pids"),
+        (r#"{"blockIO":{"weight":10}}"#, "blockIO"),
+        (r#"{"blockIO":{"leafWeight":10}}"#, "blockIO"),
+        (
+            r#"{"blockIO":{"weightDevice":[{"major":1,"minor":1}]}}"#,
+            "blockIO",
+        ),
+        (
+            r#"{"blockIO":{"throttleReadBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
+            "blockIO",
+        ),
+        (
+            r#"{"blockIO":{"throttleWriteBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
+            "blockIO",
+        ),
+        (
+            r#"{"blockIO":{"throttleReadIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
+            "blockIO",
+        ),
+        (
+            r#"{"blockIO":{"throttleWriteIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
+            "blockIO",
+        ),
+        (
+            r#"{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}"#,
+            "hugepageLimits",
+        ),
+        (r#"{"network":{"classID":0}}"#, "network"),
+        (
+            r#"{"network":{"priorities":[{"name":"eth0","priority":1}]}}"#,
+            "network",
+        ),
+        (r#"{"rdma":{"mlx5_1":{"hcaHandles":3}}}"#, "rdma"),
+        (r#"{"unified":{"memory.max":"1"}}"#, "unified"),
+    ];
+
+    #[test]
+    fn each_limit_is_found_alone() {
+        for (json, expected) in LIMITS {
+            let found = asked_in(&format!(r#"{{"linux":{{"resources":{json}}}}}"#));
+            assert_eq!(found, [format!("linux.resources.{expected}")], "{json}");
+        }
+    }
+
+    #[test]
+    fn what_asks_for_nothing_is_not_found() {
+        for json in [
+            "{}",
+            r#"{"hooks":{},"linux":{"sysctl":{},"timeOffsets":{},"netDevices":{},"seccomp":null,"mountLabel":"","resources":{}}}"#,
+            r#"{"hooks":{"prestart":[],"createRuntime":[],"createContainer":[],"startContainer":[],"poststart":[],"poststop":[]}}"#,
+            r#"{"process":{"cwd":"/","terminal":false,"apparmorProfile":"","selinuxLabel":"","execCPUAffinity":{"initial":"","final":""}}}"#,
+            r#"{"mounts":[{"destination":"/","uidMappings":[],"gidMappings":null,"options":["bind","noidmap"]}]}"#,
+            r#"{"linux":{"resources":{"memory":{},"cpu":{},"pids":{},"blockIO":{},"hugepageLimits":[],"network":{},"rdma":{},"unified":{}}}}"#,
+            r#"{"linux":{"resources":{"memory":{"disableOOMKiller":false},"cpu":{"shares":0,"cpus":""},"blockIO":{"weight":0}}}}"#,
+            r#"{"linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]},"devices":[{"path":"/dev/x","type":"c","major":1,"minor":3}]}}"#,
+        ] {
+            assert_eq!(asked_in(json), Vec::<String>::new(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! From a file to a `Spec`.
+//!
+//! The fast path is one parse and one walk over the text. Only what that refuses is parsed into a JSON
+//! value, repaired (see `repair`) and tried again. An error names the property, its line and its column.
+
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use oci_spec::runtime::Spec;
+use serde_json::Value;
+
+use super::property::matches;
+use super::{repair, scan};
+use crate::error::{Error, ErrorKind, Result, Warning};
+
+/// No configuration of a container comes near it; without a limit a device or a sparse file would be
+/// read until the memory is full.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What the Go runtimes say about a word they don't know, for those who look for it.
+const WORDS: &[(&str, &str)] = &[
+    ("process.rlimits.*.type", "wrong rlimit value"),
+    ("process.scheduler.policy", "invalid scheduler policy"),
+    ("linux.namespaces.*.type", "namespace does not exist"),
+    ("linux.devices.*.type", "invalid device type"),
+    (
+        "linux.resources.devices.*.type",
+        "invalid cgroup device type",
+    ),
+];
+
+/// The bytes of a regular file of at most 16 MiB.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let call = || format!("open({path:?}, O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC)");
+    // O_NONBLOCK: a FIFO in the place of the file must not hang us; O_NOCTTY: nor a terminal become ours.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|e| not_found(path, Error::io(call(), &e)))?;
+    let metadata = file
+        .metadata()
+        .map_err(|e| Error::io(format!("fstat({path:?})"), &e))?;
+    if !metadata.is_file() {
+        return Err(unreadable(path, "is not a regular file"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or(0));
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io(format!("read({path:?})"), &e))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(unreadable(path, "is larger than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn not_found(path: &Path, error: Error) -> Error {
+    if error.errno() != Some(libc::ENOENT) {
+        return error;
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    error.context(format!(
+        "JSON specification file {} not found",
+        name.display()
+    ))
+}
+
+fn unreadable(path: &Path, what: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidConfig,
+        format!("{}: {what}", path.display()),
+    )
+}
+
+/// Reads JSON into a `Spec`, with what was left out of it.
+pub(super) fn parse(bytes: &[u8]) -> Result<(Spec, Vec<Warning>)> {
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let valid = bytes.get(..e.valid_up_to()).unwrap_or_default();
+        let (line, column) = scan::line_column(&String::from_utf8_lossy(valid), e.valid_up_to());
+        invalid(format!("invalid UTF-8 at line {line} column {column}"))
+    })?;
+    match serde_json::from_str(text) {
+        Ok(spec) => Ok((complete(spec, &scan::document(text)?), Vec::new())),
+        Err(first) => parse_repaired(text, &first),
+    }
+}
+
+/// oci-spec reads a `pids` object without a limit as the limit 0, which would let nothing fork.
+fn complete(mut spec: Spec, document: &scan::Document) -> Spec {
+    let resources = spec
+        .linux_mut()
+        .as_mut()
+        .and_then(|linux| linux.resources_mut().as_mut());
+    if let Some(resources) = resources.filter(|_| !document.has_pids_limit) {
+        resources.set_pids(None);
+    }
+    spec
+}
+
+fn parse_repaired(text: &str, first: &serde_json::Error) -> Result<(Spec, Vec<Warning>)> {
+    let mut value: Value = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
+    if value.is_null() {
+        return Err(invalid("config cannot be null".to_owned()));
+    }
+    let document = scan::document(text)?;
+    let mut warnings = Vec::new();
+    if !repair::repair(&mut value, &mut warnings) {
+        return Err(refused(text, text, first));
+    }
+    let repaired = value.to_string();
+    match serde_json::from_str(&repaired) {
+        Ok(spec) => Ok((complete(spec, &document), warnings)),
+        Err(second) => Err(refused(text, &repaired, &second)),
+    }
+}
+
+/// Says which property the parser refused, and where it stands in the original text.
+fn refused(text: &str, parsed: &str, error: &serde_json::Error) -> Error {
+    let offset = scan::offset(parsed, error.line(), error.column());
+    let Some((property, span)) = scan::innermost(parsed, offset) else {
+        return invalid(error.to_string());
+    };
+    let at = format!(" at line {} column {}", error.line(), error.column());
+    let message = error.to_string();
+    let message = message.strip_suffix(&at).unwrap_or(&message);
+    let (line, column) = scan::line_column(
+        text,
+        scan::locate(text, &property).map_or(0, |original| original.start),
+    );
+    let word = WORDS
+        .iter()
+        .find(|(pattern, _)| matches(property.steps(), pattern))
+        .map(|(_, said)| {
+            let value = parsed.get(span).unwrap_or_default();
+            format!("{said}: {}: ", value.trim_matches('"'))
+        })
+        .unwrap_or_default();
+    invalid(format!(
+        "{property}: {word}{message} at line {line} column {column}"
+    ))
+    .with_property(property.to_string())
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn message(text: &str) -> String {
+        let error = parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{text}");
+        error.to_string()
+    }
+
+    #[test]
+    fn errors_tell_the_property_and_the_place() {
+        for (text, expected) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            ("null", "config cannot be null"),
+            (" null\n", "config cannot be null"),
+            (
+                "5",
+                "config: invalid type: integer `5`, expected struct Spec at line 1 column 1",
+            ),
+            (
+                "{\"process\":\n{,}}",
+                "key must be a string at line 2 column 2",
+            ),
+            (
+                "{\"process\": {\"cwd\":\"/\", \"user\":\n{\"uid\": -1}}}",
+                "process.user.uid: invalid value: integer `-1`, expected u32 at line 2 column 9",
+            ),
+            (
+                "{\"process\": {\"cwd\": \"/\", \"user\": \"root\"}}",
+                "process.user: invalid type: string \"root\", expected struct User at line 1 column 34",
+            ),
+            (
+                "{\"process\": {\"user\": {}}}",
+                "process: missing field `cwd` at line 1 column 13",
+            ),
+            (
+                "{\"root\": {}, \"root\": {}}",
+                "root: duplicate key \"root\" at line 1 column 14",
+            ),
+        ] {
+            assert_eq!(message(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn after_a_repair_the_place_is_that_of_the_original() {
+        assert_eq!(
+            message(
+                "{\"process\": {\"cwd\": \"/\", \"capabilities\": {\"bounding\": [\"CAP_NEW\"]},\n\"oomScoreAdj\": \"x\"}}"
+            ),
+            "process.oomScoreAdj: invalid type: string \"x\", expected i32 at line 2 column 16"
+        );
+    }
+
+    #[test]
+    fn unknown_words_are_told_as_go_tells_them() {
+        for (text, start) in [
+            (
+                r#"{"process":{"cwd":"/","user":{},"rlimits":[{"type":"RLIMIT_FOO","hard":1,"soft":1}]}}"#,
+                "process.rlimits[0].type: wrong rlimit value: RLIMIT_FOO: unknown variant `RLIMIT_FOO`, expected one of `RLIMIT_CPU`",
+            ),
+            (
+                r#"{"linux":{"namespaces":[{"type":"pid"},{"type":"foo"}]}}"#,
+                "linux.namespaces[1].type: namespace does not exist: foo: ",
+            ),
+            (
+                r#"{"linux":{"devices":[{"type":"z","path":"/dev/z"}]}}"#,
+                "linux.devices[0].type: invalid device type: z: ",
+            ),
+            (
+                r#"{"linux":{"resources":{"devices":[{"allow":true,"type":"z","access":"r"}]}}}"#,
+                "linux.resources.devices[0].type: invalid cgroup device type: z: ",
+            ),
+        ] {
+            let message = message(text);
+            assert!(message.starts_with(start), "{message}");
+        }
+    }
+
+    #[test]
+    fn invalid_utf8_is_refused_also_where_nobody_looks() {
+        let error = parse(b"{\n\"ignored\": \"\xff\"}").unwrap_err();
+        assert_eq!(error.to_string(), "invalid UTF-8 at line 2 column 13");
+    }
+
+    #[test]
+    fn pids_without_a_limit_set_none() {
+        for (pids, expected) in [
+            ("{}", None),
+            (r#"{"limit":null}"#, None),
+            (r#"{"limit":0}"#, Some(0)),
+            (r#"{"limit":-1}"#, Some(-1)),
+        ] {
+            let text = format!(r#"{{"linux":{{"resources":{{"pids":{pids}}}}}}}"#);
+            let (spec, _) = parse(text.as_bytes()).unwrap();
+            let resources = spec.linux().as_ref().unwrap().resources().as_ref().unwrap();
+            assert_eq!(
+                resources.pids().map(|pids| pids.limit()),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_properties_are_ignored() {
+        parse(br#"{"com.example":{"x":[[1]]},"process":{"cwd":"/","user":{},"later":1}}"#).unwrap();
+    }
+
+    #[test]
+    fn a_missing_file_is_told_as_runc_tells_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.json");
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "JSON specification file config.json not found: \
+                 open({path:?}, O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such file or directory"
+            )
+        );
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let socket = directory.path().join("socket");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        for path in [&fifo, directory.path(), Path::new("/dev/zero")] {
+            let error = read(path).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("{}: is not a regular file", path.display())
+            );
+        }
+        assert_eq!(read(&socket).unwrap_err().errno(), Some(libc::ENXIO));
+    }
+
+    #[test]
+    fn a_huge_file_is_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MAX_BYTES + 1).unwrap();
+        let error = read(file.path()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{}: is larger than 16 MiB", file.path().display())
+        );
+        file.as_file().set_len(MAX_BYTES).unwrap();
+        assert_eq!(read(file.path()).unwrap().len() as u64, MAX_BYTES);
+    }
+}

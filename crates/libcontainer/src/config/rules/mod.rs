@@ -1,0 +1,131 @@
+//! The rules that a configuration must keep, as a table.
+//!
+//! A rule names a property, says what is allowed there, and has a small pure function that reports what
+//! breaks it. All rules always run: a configuration gets all its violations at once. To add a rule, add
+//! a row to the table of its subject.
+//!
+//! Where runc refuses the same thing, its words are used: callers and their users look for them.
+
+mod devices;
+mod document;
+mod ids;
+mod mounts;
+mod namespaces;
+mod process;
+mod strings;
+
+use std::fmt;
+
+use oci_spec::runtime::Spec;
+
+use super::property::Property;
+use crate::error::Warning;
+
+/// A rule that the configuration breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    property: Property,
+    wrong: String,
+    allowed: &'static str,
+}
+
+impl Violation {
+    /// Where it breaks the rule. [`Property::pointer`] gives it as a JSON pointer.
+    #[must_use]
+    pub fn property(&self) -> &Property {
+        &self.property
+    }
+
+    /// What is wrong there.
+    #[must_use]
+    pub fn wrong(&self) -> &str {
+        &self.wrong
+    }
+
+    /// What is allowed there.
+    #[must_use]
+    pub fn allowed(&self) -> &str {
+        self.allowed
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} (allowed: {})",
+            self.property, self.wrong, self.allowed
+        )
+    }
+}
+
+/// One rule.
+struct Rule {
+    /// The property that it is about.
+    property: &'static str,
+    /// What is allowed there, for the message.
+    allowed: &'static str,
+    /// Reports what isn't.
+    check: fn(&Spec, &mut Report<'_>),
+}
+
+/// Where a rule puts what it finds.
+struct Report<'r> {
+    rule: &'r Rule,
+    violations: &'r mut Vec<Violation>,
+    warnings: &'r mut Vec<Warning>,
+}
+
+impl Report<'_> {
+    /// The rule's own property, to be extended by an index or a name.
+    fn property(&self) -> Property {
+        Property::at(self.rule.property)
+    }
+
+    /// The rule's property itself breaks the rule.
+    fn wrong(&mut self, wrong: impl Into<String>) {
+        self.wrong_at(self.property(), wrong);
+    }
+
+    /// A part of the rule's property breaks the rule.
+    fn wrong_at(&mut self, property: Property, wrong: impl Into<String>) {
+        self.violations.push(Violation {
+            property,
+            wrong: wrong.into(),
+            allowed: self.rule.allowed,
+        });
+    }
+
+    /// What the runtime-spec forbids and every runtime accepts.
+    fn warn_at(&mut self, property: &Property, message: impl Into<String>) {
+        self.warnings.push(Warning {
+            property: property.to_string(),
+            message: message.into(),
+        });
+    }
+}
+
+const SUBJECTS: &[&[Rule]] = &[
+    document::RULES,
+    process::RULES,
+    ids::RULES,
+    mounts::RULES,
+    namespaces::RULES,
+    devices::RULES,
+    strings::RULES,
+];
+
+/// Every rule that the configuration breaks, and the warnings.
+pub(super) fn check(spec: &Spec) -> (Vec<Violation>, Vec<Warning>) {
+    let mut violations = Vec::new();
+    let mut warnings = Vec::new();
+    for rule in SUBJECTS.iter().copied().flatten() {
+        let mut report = Report {
+            rule,
+            violations: &mut violations,
+            warnings: &mut warnings,
+        };
+        (rule.check)(spec, &mut report);
+    }
+    (violations, warnings)
+}
