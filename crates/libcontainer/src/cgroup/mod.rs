@@ -1,8 +1,33 @@
-//! The container's cgroups, through cgroupfs.
+//! The container's cgroups, through cgroupfs (cgroups(7)).
+//!
+//! [`Layout`] is what the host has. `place` makes a `Placement` of it without a system call: which
+//! directories are the container's. It goes into the state record before anything is made, and what
+//! ends a container (`pids`, `kill_all`, `remove`) needs nothing else, so that it works after a crash
+//! at any instruction. `Cgroup` makes the directories and removes them again unless it is told to keep
+//! them.
+//!
+//! Nothing here writes a pid into `cgroup.procs`: that waits for an RCU grace period. The clone puts
+//! init into the v2 hierarchy (`CLONE_INTO_CGROUP`), and init writes `0` into the v1 `tasks` itself.
+
+mod create;
+mod device_bpf;
+mod devices;
+mod directory;
+mod kill;
+mod layout;
+mod placement;
+mod remove;
+mod v1;
+mod v2;
+mod walk;
 
 use std::path::PathBuf;
 
-use crate::error::Result;
+pub(crate) use create::Cgroup;
+pub(crate) use devices::{DeviceRule, rules};
+pub(crate) use kill::{kill_all, pids};
+pub(crate) use placement::{Place, Placement, place};
+pub(crate) use remove::remove;
 
 /// The cgroup hierarchies of this host, and where the caller is in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +69,4 @@ pub struct Unified {
     pub mount_root: PathBuf,
     /// The caller's cgroup in it, beginning with `/`.
     pub own: PathBuf,
-}
-
-impl Layout {
-    /// Finds the hierarchies.
-    ///
-    /// # Errors
-    ///
-    /// If `/proc/self/cgroup` or the mount table can't be read.
-    pub fn probe() -> Result<Self> {
-        Ok(Self::None)
-    }
 }

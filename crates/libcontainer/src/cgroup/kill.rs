@@ -1,0 +1,186 @@
+//! Who is in the container's cgroups, and their end. Works from a placement alone.
+//!
+//! v2 has `cgroup.kill` (Linux 5.14), which no fork can outrun. Without it the cgroup is frozen, each
+//! process gets its SIGKILL, and it is thawed: a process that a v1 freezer holds doesn't even die.
+//!
+//! A pid that was read from a cgroup may belong to somebody else a moment later, so it is never
+//! signalled: a pidfd is opened for it, and then the cgroup is read again. If the pid is in it while the
+//! pidfd's process lives, then that process is the one.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::directory::{Directory, is_gone, read_at, write_at};
+use super::placement::{Place, Placement};
+use super::walk::{Step, walk};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::pidfd::{pidfd_open, pidfd_send_signal};
+
+/// How long the processes have to end. One in an uninterruptible sleep may take longer than anybody can
+/// wait.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The first and the longest pause between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+
+/// The processes in the container's cgroups and below, each once, as this pid namespace sees them
+/// (0 for one that it can't see). Cgroups that don't exist have none.
+pub(crate) fn pids(placement: &Placement) -> Result<Vec<i32>> {
+    let mut pids = BTreeSet::new();
+    for place in placement.places() {
+        if let Some(directory) = open(place)? {
+            pids.append(&mut pids_of(&directory)?);
+        }
+    }
+    Ok(pids.into_iter().collect())
+}
+
+/// Kills every process in the container's cgroups and below, and returns when none is left.
+pub(crate) fn kill_all(placement: &Placement) -> Result<()> {
+    kill_until(placement, Instant::now() + DEADLINE)
+}
+
+fn kill_until(placement: &Placement, deadline: Instant) -> Result<()> {
+    let mut pause = PAUSES.0;
+    let mut first = true;
+    loop {
+        let left = pids(placement)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let message =
+                format!("kill the processes of the cgroups {placement}: {left:?} still run");
+            return Err(Error::new(ErrorKind::Os, message));
+        }
+        // The kernel's own way gets one try alone, because freezing only delays what it does. Whoever
+        // then still is there is on a v1 hierarchy only, or came after.
+        let by_the_kernel = cgroup_kill(placement)?;
+        if !(by_the_kernel && first) {
+            freeze(placement, Freeze::On)?;
+            let signalled = signal(placement, &left);
+            freeze(placement, Freeze::Off)?;
+            signalled?;
+        } else {
+            freeze(placement, Freeze::Off)?;
+        }
+        first = false;
+        sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// Writes `cgroup.kill`. False without a v2 hierarchy or before Linux 5.14.
+fn cgroup_kill(placement: &Placement) -> Result<bool> {
+    let Some(directory) = placement.unified.as_ref().map(open).transpose()?.flatten() else {
+        return Ok(false);
+    };
+    match directory.write("cgroup.kill", "1") {
+        Err(error) if is_gone(&error) => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
+/// Sends SIGKILL to those of `candidates` that are still in the container's cgroups.
+fn signal(placement: &Placement, candidates: &[i32]) -> Result<()> {
+    let mut held: Vec<(i32, OwnedFd)> = Vec::with_capacity(candidates.len());
+    for &pid in candidates.iter().filter(|pid| **pid > 0) {
+        match pidfd_open(pid) {
+            Ok(pidfd) => held.push((pid, pidfd)),
+            Err(Errno::ESRCH) => {}
+            // The rest has its turn when these are gone.
+            Err(Errno::EMFILE | Errno::ENFILE) if !held.is_empty() => break,
+            Err(errno) => return Err(Error::os(format_args!("pidfd_open({pid})"), errno as i32)),
+        }
+    }
+    let members = pids(placement)?;
+    for (pid, pidfd) in held {
+        if members.binary_search(&pid).is_err() {
+            continue;
+        }
+        match pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => {
+                let call = format!("pidfd_send_signal(process {pid}, SIGKILL)");
+                return Err(Error::os(call, errno as i32));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a freezer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Freeze {
+    On,
+    Off,
+}
+
+/// Freezes or thaws the container. The container's own cgroups below it are thawed as well: on v1 a
+/// process that one of them holds doesn't die.
+fn freeze(placement: &Placement, freeze: Freeze) -> Result<()> {
+    let freezer = placement.v1.iter().find(|place| place.has("freezer"));
+    let v1 = freezer.map(|place| (place, "freezer.state", ["FROZEN", "THAWED"]));
+    let v2 = placement
+        .unified
+        .as_ref()
+        .map(|place| (place, "cgroup.freeze", ["1", "0"]));
+    let Some((place, file, [on, off])) = v1.or(v2) else {
+        return Ok(());
+    };
+    let Some(directory) = open(place)? else {
+        return Ok(());
+    };
+    if freeze == Freeze::On {
+        return match directory.write(file, on) {
+            Err(error) if !is_gone(&error) => Err(error),
+            _ => Ok(()),
+        };
+    }
+    walk(&directory, &mut |step| match step {
+        Step::Leave(..) => Ok(()),
+        Step::Enter(cgroup) => match write_at(cgroup, Path::new(file), off) {
+            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+            Err(errno) => {
+                let call = format!("write({file:?}, {off:?}) in or below {place}");
+                Err(Error::os(call, errno as i32))
+            }
+        },
+    })
+}
+
+/// The processes in a directory and below.
+pub(super) fn pids_of(directory: &Directory) -> Result<BTreeSet<i32>> {
+    let mut pids = BTreeSet::new();
+    walk(directory, &mut |step| {
+        let Step::Enter(cgroup) = step else {
+            return Ok(());
+        };
+        match read_at(cgroup, Path::new("cgroup.procs")) {
+            Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
+            // Removed meanwhile; or part of a threaded subtree, whose processes the cgroup above lists.
+            Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => {}
+            Err(errno) => {
+                let call = format!(
+                    "read cgroup.procs in or below {}",
+                    directory.path().display()
+                );
+                return Err(Error::os(call, errno as i32));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(pids)
+}
+
+/// The container's directory in a hierarchy, if it exists.
+fn open(place: &Place) -> Result<Option<Directory>> {
+    match Directory::hierarchy(place)?.open(&place.below) {
+        Err(error) if is_gone(&error) => Ok(None),
+        opened => opened.map(Some),
+    }
+}

@@ -1,0 +1,151 @@
+//! Removes the container's cgroups. Works from a placement alone.
+//!
+//! Parents stay, as they do with runc: whether `/docker` is ours or its owner's is not written anywhere
+//! that a crash would survive, other containers lie in it, and it costs nothing. Only a failed create
+//! takes back the parents that it has made itself.
+
+use std::ffi::{CStr, OsStr};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::directory::{Directory, is_gone};
+use super::kill::pids_of;
+use super::placement::{Place, Placement};
+use super::walk::{Step, walk};
+use crate::error::{Error, Result};
+
+/// How long a cgroup may stay busy: its last processes may be on their way out.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long removing may take although it goes on: a container may leave any number of cgroups.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The first and the longest pause between two attempts.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(50));
+
+/// Removes the container's cgroups and all below them. The processes in them have to be dead; those that
+/// are on their way out are waited for. What doesn't exist is fine.
+pub(crate) fn remove(placement: &Placement) -> Result<()> {
+    let limits = Limits::from_now();
+    let mut left = Vec::new();
+    let mut reason: Option<Error> = None;
+    for place in placement.places() {
+        // A hierarchy that fails doesn't keep the others from being emptied.
+        if let Err(error) = remove_tree(place, &limits) {
+            left.push(describe(place));
+            reason.get_or_insert(error);
+        }
+    }
+    match reason {
+        None => Ok(()),
+        Some(error) => Err(error.context(format_args!(
+            "unable to remove container's cgroup: left are {}",
+            left.join(", ")
+        ))),
+    }
+}
+
+/// Removes the directories that a failed create has made: the last `levels` of the path. Nobody can be
+/// told of a failure; the state record still names the directory.
+pub(super) fn take_back(place: &Place, levels: usize) {
+    if remove_tree(place, &Limits::from_now()).is_ok()
+        && let (Ok(root), Some(parent)) = (Directory::hierarchy(place), place.below.parent())
+    {
+        take_back_below(&root, parent, levels.saturating_sub(1));
+    }
+}
+
+/// Removes the last `levels` of a path, as long as they are empty: others may use them by now.
+pub(super) fn take_back_below(root: &Directory, below: &Path, levels: usize) {
+    for path in below.ancestors().take(levels) {
+        if root.rmdir(path).is_err() {
+            return;
+        }
+    }
+}
+
+/// When removing gives up: points in time, so that nine hierarchies together don't wait nine times.
+#[derive(Debug)]
+struct Limits {
+    busy: Instant,
+    all: Instant,
+}
+
+impl Limits {
+    fn from_now() -> Self {
+        let now = Instant::now();
+        Self {
+            busy: now + PATIENCE,
+            all: now + DEADLINE,
+        }
+    }
+
+    fn reached(&self) -> bool {
+        Instant::now() >= self.busy
+    }
+}
+
+fn remove_tree(place: &Place, limits: &Limits) -> Result<()> {
+    let root = Directory::hierarchy(place)?;
+    let mut pause = PAUSES.0;
+    loop {
+        let busy = match root.rmdir(&place.below) {
+            Err(error) if error.errno() == Some(libc::EBUSY) => error,
+            removed => return removed,
+        };
+        let removed_some = match root.open(&place.below) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            opened => remove_children(&opened?, limits)?,
+        };
+        if removed_some {
+            continue;
+        }
+        if limits.reached() {
+            return Err(busy);
+        }
+        sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// Removes what it can below a directory, the deepest first, and says whether that was anything.
+fn remove_children(directory: &Directory, limits: &Limits) -> Result<bool> {
+    let mut removed = false;
+    walk(directory, &mut |step| match step {
+        Step::Enter(_) => Ok(()),
+        Step::Leave(parent, name) => {
+            if Instant::now() >= limits.all {
+                let call = format!("rmdir below {}", directory.path().display());
+                return Err(Error::os(call, libc::ETIMEDOUT));
+            }
+            removed |= rmdir_child(parent, name, directory)?;
+            Ok(())
+        }
+    })?;
+    Ok(removed)
+}
+
+fn rmdir_child(parent: BorrowedFd<'_>, name: &CStr, top: &Directory) -> Result<bool> {
+    match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
+        Ok(()) => Ok(true),
+        Err(Errno::ENOENT | Errno::EBUSY) => Ok(false),
+        Err(errno) => {
+            let name = Path::new(OsStr::from_bytes(name.to_bytes())).display();
+            let call = format!("rmdir({name:?}) below {}", top.path().display());
+            Err(Error::os(call, errno as i32))
+        }
+    }
+}
+
+/// A directory that is left, and who is in it.
+fn describe(place: &Place) -> String {
+    let directory = Directory::hierarchy(place).and_then(|root| root.open(&place.below));
+    match directory.and_then(|directory| pids_of(&directory)) {
+        Ok(pids) if !pids.is_empty() => format!("{place} (processes {pids:?})"),
+        _ => place.to_string(),
+    }
+}
