@@ -15,6 +15,7 @@ pub mod container;
 mod error;
 pub mod features;
 pub mod host;
+mod process;
 mod state;
 mod sys;
 
