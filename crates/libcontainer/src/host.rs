@@ -113,7 +113,7 @@ impl SecurityModules {
 }
 
 impl HostCapabilities {
-    /// The bounding set is read one by one: that costs 3 µs, a fifth of reading `/proc/self/status`, and
+    /// The bounding set is read one by one: that costs half of reading `/proc/thread-self/status`, and
     /// the first number that the kernel refuses ends its list, so that `cap_last_cap` is not needed.
     fn probe() -> Result<Self> {
         let effective = probe::effective_capabilities()

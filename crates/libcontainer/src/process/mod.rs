@@ -8,8 +8,8 @@
 //! Since Linux 6.9 each pidfd has an inode number that no other process of this boot ever has. Before,
 //! the start time tells processes apart: field 22 of `/proc/PID/stat`, in ticks of 10 ms.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -87,8 +87,10 @@ impl BootId {
     /// That of this boot.
     pub(crate) fn current() -> Result<Self> {
         const PATH: &str = "/proc/sys/kernel/random/boot_id";
-        match fs::read_to_string(PATH) {
-            Ok(text) => Ok(Self(text.trim_end().to_string())),
+        let mut text = [0; 36];
+        let read = File::open(PATH).and_then(|mut file| file.read_exact(&mut text));
+        match read {
+            Ok(()) => Ok(Self(String::from_utf8_lossy(&text).into_owned())),
             Err(error) => Err(Error::io(format!("read(\"{PATH}\")"), &error)),
         }
     }

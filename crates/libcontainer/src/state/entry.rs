@@ -21,6 +21,9 @@ pub(crate) const GATE: &str = "gate";
 /// The record's name in the container's directory.
 const RECORD: &str = "record.json";
 
+/// No record is larger: the annotations in it come from a `config.json` that was read.
+const RECORD_LIMIT: u64 = 64 << 20;
+
 /// The next record, until it is complete.
 const NEXT_RECORD: &str = "record.json.next";
 
@@ -209,30 +212,12 @@ fn lock_directory(root: BorrowedFd<'_>, id: &str, deadline: Instant) -> Result<O
 
 /// The record of the container that has its directory in `root`.
 pub(super) fn read_record(root: BorrowedFd<'_>, id: &str) -> Result<Record> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let path = format!("{id}/{RECORD}");
+    let file = open_record(root, id)?;
     let mut bytes = Vec::with_capacity(4096);
-    match openat2(root, path.as_str(), how) {
-        Ok(file) => {
-            File::from(file).read_to_end(&mut bytes).map_err(|error| {
-                in_state_of(id, Error::io(format!("read(\"{RECORD}\")"), &error))
-            })?;
-        }
-        Err(Errno::ENOENT) => {
-            return Err(match fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW) {
-                Err(Errno::ENOENT) => not_found(),
-                _ => unreadable(id, "there is no record"),
-            });
-        }
-        Err(errno) => {
-            return Err(in_state_of(
-                id,
-                Error::os(format!("openat2(\"{path}\")"), errno as i32),
-            ));
-        }
-    }
+    // `take` also spares the two calls with which read_to_end asks for the file's size.
+    file.take(RECORD_LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(|error| in_state_of(id, Error::io(format!("read(\"{RECORD}\")"), &error)))?;
     let record: Record =
         serde_json::from_slice(&bytes).map_err(|error| unreadable(id, &error.to_string()))?;
     if record.format != FORMAT {
@@ -244,6 +229,27 @@ pub(super) fn read_record(root: BorrowedFd<'_>, id: &str) -> Result<Record> {
         return Err(unreadable(id, &message));
     }
     Ok(record)
+}
+
+fn open_record(root: BorrowedFd<'_>, id: &str) -> Result<File> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let path = format!("{id}/{RECORD}");
+    match openat2(root, path.as_str(), how) {
+        Ok(file) => Ok(File::from(file)),
+        // A name that is too long to be there is not there either.
+        Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {
+            match fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Err(not_found()),
+                _ => Err(unreadable(id, "there is no record")),
+            }
+        }
+        Err(errno) => {
+            let error = Error::os(format!("openat2(\"{path}\")"), errno as i32);
+            Err(in_state_of(id, error))
+        }
+    }
 }
 
 /// Removes what an interrupted removal has left.

@@ -283,10 +283,12 @@ fn ids_may_be_as_long_as_names() {
     let too_long = "x".repeat(256);
     let error = store.create(&record(&too_long)).unwrap_err();
     assert_eq!(error.errno(), Some(libc::ENAMETOOLONG));
-    assert_eq!(
-        store.lock(&too_long).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    for error in [
+        store.lock(&too_long).unwrap_err(),
+        store.read(&too_long).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
 }
 
 #[test]
