@@ -333,3 +333,39 @@ fn in_state_of(id: &str, error: Error) -> Error {
     }
     error.context(format_args!("state of container {id}"))
 }
+
+/// Races that can't be provoked reliably, played step by step.
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::super::record::tests::record;
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_container_made_between_mkdirat_and_flock_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        drop(store.create(&record("a")).unwrap());
+        let root = File::open(directory.path()).unwrap().into();
+        let error = Entry::make(root, "a", &record("a"), Instant::now()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exists);
+        assert!(store.read("a").is_ok());
+    }
+
+    #[test]
+    fn a_removal_that_another_overtakes_leaves_the_other_one_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let entry = store.create(&record("a")).unwrap();
+        let tomb = entry.rename_to_tomb().unwrap();
+        fs::remove_file(directory.path().join(&tomb).join(RECORD)).unwrap();
+        // The other one has got as far as to rename, over our empty directory.
+        let other = store.create(&record("a")).unwrap();
+        assert_eq!(other.rename_to_tomb().unwrap(), tomb);
+        entry.empty_and_remove(&tomb).unwrap();
+        assert!(directory.path().join(&tomb).join(RECORD).exists());
+        other.empty_and_remove(&tomb).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
