@@ -16,6 +16,7 @@ mod error;
 pub mod features;
 pub mod host;
 pub(crate) mod plan;
+mod process;
 mod state;
 mod sys;
 

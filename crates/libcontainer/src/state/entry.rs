@@ -1,0 +1,371 @@
+//! A container's directory: locked, written and removed through its descriptor.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::record::{FORMAT, Record};
+use super::{directory, exists, id, not_found};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The socket on which init waits for `start`: its name in the container's directory.
+pub(crate) const GATE: &str = "gate";
+
+/// The record's name in the container's directory.
+const RECORD: &str = "record.json";
+
+/// No record is larger: the annotations in it come from a `config.json` that was read.
+const RECORD_LIMIT: u64 = 64 << 20;
+
+/// The next record, until it is complete.
+const NEXT_RECORD: &str = "record.json.next";
+
+/// A container's directory, locked until the value is dropped. Dropping does nothing else: whoever
+/// creates a container removes the entry when everything else that it made is removed, so that a
+/// record is there for as long as there is something to remove.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    root: OwnedFd,
+    directory: Lock,
+    id: String,
+}
+
+/// A locked directory.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Entry {
+    /// Locks the directory that `mkdirat` has just made, and writes the first record. If that fails, the
+    /// directory is removed.
+    pub(super) fn make(
+        root: OwnedFd,
+        id: &str,
+        record: &Record,
+        deadline: Instant,
+    ) -> Result<Self> {
+        // The caller's umask can have taken away anything, and is not ours to change.
+        let mode = Mode::from_bits_truncate(0o711);
+        if let Err(errno) = fchmodat(&root, id, mode, FchmodatFlags::FollowSymlink) {
+            remove_if_empty(root.as_fd(), id);
+            let error = Error::os(format!("fchmodat(\"{id}\")"), errno as i32);
+            return Err(in_state_of(id, error));
+        }
+        let parent = root.as_fd();
+        let lock =
+            lock_directory(parent, id, deadline).inspect_err(|_| remove_if_empty(parent, id));
+        let Some(directory) = lock? else {
+            let message = "it was removed while it was being created";
+            let error = Error::new(ErrorKind::InvalidState, message);
+            return Err(in_state_of(id, error));
+        };
+        let entry = Self {
+            root,
+            directory,
+            id: id.to_string(),
+        };
+        match write_file(entry.directory(), RECORD, OFlag::O_EXCL, record) {
+            Ok(()) => Ok(entry),
+            // Ours was removed, and another one made, before we could lock it: that one is not ours.
+            Err(error) if error.errno() == Some(libc::EEXIST) => Err(exists()),
+            Err(error) => {
+                let error = in_state_of(id, error);
+                // If this fails too, the first failure is what to tell.
+                entry.remove().ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Locks the directory of a container. None if it was removed while we waited for the lock.
+    pub(super) fn lock(root: OwnedFd, id: &str, deadline: Instant) -> Result<Option<Self>> {
+        let directory = lock_directory(root.as_fd(), id, deadline)?;
+        Ok(directory.map(|directory| Self {
+            root,
+            directory,
+            id: id.to_string(),
+        }))
+    }
+
+    /// The container's directory. The lock belongs to this open file description: a process that
+    /// inherits it, rather than one of its own, can keep it.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.0.as_fd()
+    }
+
+    /// The record.
+    pub(crate) fn read(&self) -> Result<Record> {
+        read_record(self.root.as_fd(), &self.id)
+    }
+
+    /// Replaces the record: readers see the old one or the new one.
+    pub(crate) fn write(&self, record: &Record) -> Result<()> {
+        let directory = self.directory();
+        let replace = || -> Result<()> {
+            write_file(directory, NEXT_RECORD, OFlag::O_TRUNC, record)?;
+            renameat(directory, NEXT_RECORD, directory, RECORD).map_err(|errno| {
+                Error::os(
+                    format!("renameat(\"{NEXT_RECORD}\", \"{RECORD}\")"),
+                    errno as i32,
+                )
+            })
+        };
+        replace().map_err(|error| in_state_of(&self.id, error))
+    }
+
+    /// Removes the directory with all that is in it, whether its record can be read or not. From the
+    /// first step on the id is free, and there is no container to be seen.
+    pub(crate) fn remove(self) -> Result<()> {
+        let bury = || -> Result<()> {
+            let name = self.rename_to_tomb()?;
+            self.empty_and_remove(&name)
+        };
+        bury().map_err(|error| in_state_of(&self.id, error))
+    }
+
+    fn rename_to_tomb(&self) -> Result<String> {
+        let (root, id) = (&self.root, self.id.as_str());
+        let tomb = id::tomb(id);
+        loop {
+            match renameat(root, id, root, tomb.as_str()) {
+                Ok(()) => return Ok(tomb),
+                // An interrupted removal of an earlier container.
+                Err(Errno::EEXIST | Errno::ENOTEMPTY) => sweep(root.as_fd(), id)?,
+                // For an id of nearly 255 bytes. An interruption is then seen as a container without
+                // a record, which can be deleted too.
+                Err(Errno::ENAMETOOLONG) => return Ok(id.to_string()),
+                Err(errno) => {
+                    let call = format!("renameat(\"{id}\", \"{tomb}\")");
+                    return Err(Error::os(call, errno as i32));
+                }
+            }
+        }
+    }
+
+    fn empty_and_remove(&self, name: &str) -> Result<()> {
+        for file in [GATE, RECORD] {
+            directory::remove_file(self.directory(), file)?;
+        }
+        match unlinkat(&self.root, name, UnlinkatFlags::RemoveDir) {
+            Err(Errno::EEXIST | Errno::ENOTEMPTY) => {
+                // Another container of this id was renamed over ours, once that was empty.
+                if !is_at(self.root.as_fd(), name, self.directory())? {
+                    return Ok(());
+                }
+                directory::clear(self.directory())?;
+                remove_directory(self.root.as_fd(), name)
+            }
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(Error::os(format!("unlinkat(\"{name}\")"), errno as i32)),
+        }
+    }
+}
+
+impl Lock {
+    /// Waits for the lock until the deadline. Somebody holds it for as long as create runs, which can
+    /// wait for a hook; a holder that dies lets go of it.
+    fn take(directory: OwnedFd, deadline: Instant) -> Result<Self> {
+        let file = File::from(directory);
+        let mut pause = Duration::from_micros(500);
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let call = "another operation on it has not ended in time: flock(LOCK_EX)";
+                    return Err(Error::os(call, libc::EWOULDBLOCK));
+                }
+                Err(TryLockError::Error(error)) if is_interrupted(&error) => {}
+                Err(TryLockError::Error(error)) => return Err(Error::io("flock(LOCK_EX)", &error)),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Said, rather than left to close(2): a child that another thread of the caller forks at this
+    /// moment has a copy of the descriptor, and would keep the lock with it.
+    fn drop(&mut self) {
+        self.0.unlock().ok();
+    }
+}
+
+/// Locks a directory, if it is still the one of this name when we have the lock. From then on it stays
+/// that, because whoever renames or removes one has locked it.
+fn lock_directory(root: BorrowedFd<'_>, id: &str, deadline: Instant) -> Result<Option<Lock>> {
+    let lock = || -> Result<Option<Lock>> {
+        let directory = open_directory(root, id)?.ok_or_else(not_found)?;
+        let lock = Lock::take(directory, deadline)?;
+        Ok(is_at(root, id, lock.0.as_fd())?.then_some(lock))
+    };
+    lock().map_err(|error| in_state_of(id, error))
+}
+
+/// The record of the container that has its directory in `root`.
+pub(super) fn read_record(root: BorrowedFd<'_>, id: &str) -> Result<Record> {
+    let file = open_record(root, id)?;
+    let mut bytes = Vec::with_capacity(4096);
+    // `take` also spares the two calls with which read_to_end asks for the file's size.
+    file.take(RECORD_LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(|error| in_state_of(id, Error::io(format!("read(\"{RECORD}\")"), &error)))?;
+    let record: Record =
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(id, &error.to_string()))?;
+    if record.format != FORMAT {
+        let message = format!("format {}, and we know {FORMAT}", record.format);
+        return Err(unreadable(id, &message));
+    }
+    if record.intent.id != id {
+        let message = format!("it is the record of container {}", record.intent.id);
+        return Err(unreadable(id, &message));
+    }
+    Ok(record)
+}
+
+fn open_record(root: BorrowedFd<'_>, id: &str) -> Result<File> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let path = format!("{id}/{RECORD}");
+    match openat2(root, path.as_str(), how) {
+        Ok(file) => Ok(File::from(file)),
+        // A name that is too long to be there is not there either.
+        Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {
+            match fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Err(not_found()),
+                _ => Err(unreadable(id, "there is no record")),
+            }
+        }
+        Err(errno) => {
+            let error = Error::os(format!("openat2(\"{path}\")"), errno as i32);
+            Err(in_state_of(id, error))
+        }
+    }
+}
+
+/// Removes what an interrupted removal has left.
+pub(super) fn sweep(root: BorrowedFd<'_>, id: &str) -> Result<()> {
+    let tomb = id::tomb(id);
+    let sweep = || match open_directory(root, &tomb)? {
+        None => Ok(()),
+        Some(directory) => {
+            directory::clear(directory.as_fd())?;
+            remove_directory(root, &tomb)
+        }
+    };
+    sweep().map_err(|error| in_state_of(id, error))
+}
+
+/// Not there is all right: two may remove the same, but that it is gone is true for both.
+fn remove_directory(root: BorrowedFd<'_>, name: &str) -> Result<()> {
+    match unlinkat(root, name, UnlinkatFlags::RemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(Error::os(format!("unlinkat(\"{name}\")"), errno as i32)),
+    }
+}
+
+/// What create undoes; the failure that led here is what to tell.
+fn remove_if_empty(root: BorrowedFd<'_>, name: &str) {
+    unlinkat(root, name, UnlinkatFlags::RemoveDir).ok();
+}
+
+fn open_directory(root: BorrowedFd<'_>, name: &str) -> Result<Option<OwnedFd>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match openat(root, name, flags, Mode::empty()) {
+        Ok(directory) => Ok(Some(directory)),
+        // A name that is too long to be there is not there either.
+        Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Ok(None),
+        Err(errno) => Err(Error::os(format!("openat(\"{name}\")"), errno as i32)),
+    }
+}
+
+/// Whether a directory is still the one of this name.
+fn is_at(root: BorrowedFd<'_>, name: &str, directory: BorrowedFd<'_>) -> Result<bool> {
+    let ours = fstat(directory).map_err(|errno| Error::os("fstat", errno as i32))?;
+    match fstatat(root, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(there) => Ok((there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(Error::os(format!("fstatat(\"{name}\")"), errno as i32)),
+    }
+}
+
+/// Writes a record into a file that is made with one write; `flag` is `O_EXCL` or `O_TRUNC`.
+fn write_file(directory: BorrowedFd<'_>, name: &str, flag: OFlag, record: &Record) -> Result<()> {
+    let bytes = serde_json::to_vec(record)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("JSON of the record: {error}")))?;
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | flag;
+    let mode = Mode::from_bits_truncate(0o600);
+    let file = openat(directory, name, flags, mode)
+        .map_err(|errno| Error::os(format!("openat(\"{name}\", O_CREAT)"), errno as i32))?;
+    fchmod(&file, mode).map_err(|errno| Error::os(format!("fchmod(\"{name}\")"), errno as i32))?;
+    File::from(file)
+        .write_all(&bytes)
+        .map_err(|error| Error::io(format!("write(\"{name}\")"), &error))
+}
+
+fn is_interrupted(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINTR)
+}
+
+fn unreadable(id: &str, why: &str) -> Error {
+    in_state_of(
+        id,
+        Error::new(
+            ErrorKind::InvalidState,
+            format!("the state is unreadable: {RECORD}: {why}"),
+        ),
+    )
+}
+
+/// That there is no container is said without more words, as callers look for them.
+fn in_state_of(id: &str, error: Error) -> Error {
+    if error.kind() == ErrorKind::NotFound && error.errno().is_none() {
+        return error;
+    }
+    error.context(format_args!("state of container {id}"))
+}
+
+/// Races that can't be provoked reliably, played step by step.
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::super::record::tests::record;
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_container_made_between_mkdirat_and_flock_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        drop(store.create(&record("a")).unwrap());
+        let root = File::open(directory.path()).unwrap().into();
+        let error = Entry::make(root, "a", &record("a"), Instant::now()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exists);
+        assert!(store.read("a").is_ok());
+    }
+
+    #[test]
+    fn a_removal_that_another_overtakes_leaves_the_other_one_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let entry = store.create(&record("a")).unwrap();
+        let tomb = entry.rename_to_tomb().unwrap();
+        fs::remove_file(directory.path().join(&tomb).join(RECORD)).unwrap();
+        // The other one has got as far as to rename, over our empty directory.
+        let other = store.create(&record("a")).unwrap();
+        assert_eq!(other.rename_to_tomb().unwrap(), tomb);
+        entry.empty_and_remove(&tomb).unwrap();
+        assert!(directory.path().join(&tomb).join(RECORD).exists());
+        other.empty_and_remove(&tomb).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
