@@ -65,15 +65,15 @@ fn run(
 fn execute(globals: &Globals, name: &OsStr, rest: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let wants_help = rest.iter().any(|word| word == "-h" || word == "--help");
     let command = commands::find(name, if wants_help { 1 } else { 3 })?;
-    let definition = (command.definition)();
     match args::read_command((command.definition)(), rest.into_iter()) {
         Ok(Request::Run(matches)) => (command.run)(globals, &matches),
         Ok(Request::Help) => {
-            text::print(args::command_help(&globals.program, &definition).as_bytes())?;
+            let help = args::command_help(&globals.program, &(command.definition)());
+            text::print(help.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         Err(misuse) => {
-            let help = args::command_help(&globals.program, &definition);
+            let help = args::command_help(&globals.program, &(command.definition)());
             Err(misused(&globals.program, misuse, &help))
         }
     }

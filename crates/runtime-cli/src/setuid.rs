@@ -3,6 +3,9 @@
 //! A runtime does what its command line says. Installed setuid, setgid or with file capabilities it would
 //! do that as root for everybody: see `AT_SECURE` in getauxval(3).
 
+use std::fs::File;
+use std::io::Read;
+
 use anyhow::bail;
 use nix::unistd::{getegid, geteuid, getgid, getuid};
 
@@ -13,11 +16,19 @@ const AT_SECURE: usize = 23;
 pub(crate) fn refuse() -> anyhow::Result<()> {
     let differ = getuid() != geteuid() || getgid() != getegid();
     // Without /proc there are no containers; a later step says so.
-    let vector = std::fs::read("/proc/self/auxv").unwrap_or_default();
-    if differ || is_secure(&vector) {
+    if differ || auxiliary_vector().is_ok_and(|vector| is_secure(&vector)) {
         bail!("refusing to run setuid, setgid or with file capabilities");
     }
     Ok(())
+}
+
+/// It is about 350 bytes long.
+fn auxiliary_vector() -> std::io::Result<Vec<u8>> {
+    let mut vector = Vec::with_capacity(1024);
+    File::open("/proc/self/auxv")?
+        .take(1024)
+        .read_to_end(&mut vector)?;
+    Ok(vector)
 }
 
 /// Reads the auxiliary vector: pairs of machine words.

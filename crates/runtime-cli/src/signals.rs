@@ -120,6 +120,10 @@ pub(crate) fn exit_code(status: ExitStatus) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use nix::unistd::Pid;
+
     use super::*;
 
     #[test]
@@ -146,5 +150,25 @@ mod tests {
             };
             assert_eq!(reaction(signal), expected, "{signal}");
         }
+    }
+
+    /// No other test of this program has children.
+    #[test]
+    fn the_first_process_is_left_for_the_container_to_collect() {
+        let mut children = ["exit 1", "exit 2", "exit 7"]
+            .map(|code| Command::new("sh").args(["-c", code]).spawn().unwrap());
+        let pids = children
+            .each_ref()
+            .map(|child| i32::try_from(child.id()).unwrap());
+        for pid in pids {
+            let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            waitid(Id::Pid(Pid::from_raw(pid)), ended).unwrap();
+        }
+        reap_all_but(pids[2]);
+        let collected = children.each_mut().map(std::process::Child::wait);
+        let errno = |at: usize| collected[at].as_ref().unwrap_err().raw_os_error();
+        assert_eq!([errno(0), errno(1)], [Some(Errno::ECHILD as i32); 2]);
+        assert_eq!(collected[2].as_ref().unwrap().code(), Some(7));
+        reap_all_but(pids[2]);
     }
 }

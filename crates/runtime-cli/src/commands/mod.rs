@@ -154,74 +154,77 @@ mod tests {
         said.join(" ")
     }
 
+    /// As container managers call their runtime, and what that means.
+    const INVOCATIONS: &[(&str, &str)] = &[
+        // containerd's shim
+        (
+            "--root /r --log /l --log-format json create --bundle /b --pid-file /b/p --console-socket /t/pty.sock --no-pivot --no-new-keyring ID",
+            "/l /r bundle=/b console_socket=/t/pty.sock container-id=ID create json no_new_keyring=true no_pivot=true pid_file=/b/p",
+        ),
+        (
+            "--root /r --debug --log /l --log-format json --systemd-cgroup --rootless=true start ID",
+            "/l /r container-id=ID debug json start systemd",
+        ),
+        (
+            "--root /r --log /l --log-format json kill --all ID 9",
+            "/l /r all=true container-id=ID json kill signal=9",
+        ),
+        (
+            "--root /r --log /l --log-format json delete --force ID",
+            "/l /r container-id=ID delete force=true json",
+        ),
+        (
+            "--root /r --log /l --log-format json list --format=json",
+            "/l /r format=json json list",
+        ),
+        // conmon
+        (
+            "--systemd-cgroup --root=/r create --bundle /b --pid-file /p --preserve-fds 2 --console-socket /c ID",
+            "/r bundle=/b console_socket=/c container-id=ID create pid_file=/p preserve_fds=2 systemd",
+        ),
+        // podman, and CRI-O
+        ("kill ID 15", "container-id=ID kill signal=15"),
+        (
+            "--log-format=json --log=/l start ID",
+            "/l container-id=ID json start",
+        ),
+        (
+            "--root /r --systemd-cgroup kill -a ID 9",
+            "/r all=true container-id=ID kill signal=9 systemd",
+        ),
+        // conmon-rs gives global options twice
+        (
+            "--root=/q --systemd-cgroup --root=/r --systemd-cgroup create --bundle /b --pid-file /p --console-socket=/c ID",
+            "/r bundle=/b console_socket=/c container-id=ID create pid_file=/p systemd",
+        ),
+        // BuildKit
+        (
+            "--log /l --log-format json run --bundle /b --no-pivot --keep ID",
+            "/l bundle=/b container-id=ID json keep=true no_pivot=true run",
+        ),
+        // runtime-tools
+        ("create --bundle /b ID", "bundle=/b container-id=ID create"),
+        ("create ID", "container-id=ID create"),
+        ("state ID", "container-id=ID state"),
+        ("kill ID SIGKILL", "container-id=ID kill signal=SIGKILL"),
+        // the grammar's odd corners
+        (
+            "-root /r run -no-subreaper -d -- -x",
+            "/r container-id=-x detach=true no_subreaper=true run",
+        ),
+        (
+            "create --console-socket '' ID",
+            "console_socket= container-id=ID create",
+        ),
+        ("create ID --bundle /b", "bundle=/b container-id=ID create"),
+        ("kill ID -9", "container-id=ID kill signal=-9"),
+        ("--rootless=maybe list", "list"),
+        ("create --preserve-fds -1 ID", "command not understood"),
+    ];
+
     #[test]
     fn what_container_managers_send_is_understood() {
-        for (line, understood) in [
-            // containerd's shim
-            (
-                "--root /r --log /l --log-format json create --bundle /b --pid-file /b/p --console-socket /t/pty.sock --no-pivot --no-new-keyring ID",
-                "/l /r bundle=/b console_socket=/t/pty.sock container-id=ID create json no_new_keyring=true no_pivot=true pid_file=/b/p",
-            ),
-            (
-                "--root /r --debug --log /l --log-format json --systemd-cgroup --rootless=true start ID",
-                "/l /r container-id=ID debug json start systemd",
-            ),
-            (
-                "--root /r --log /l --log-format json kill --all ID 9",
-                "/l /r all=true container-id=ID json kill signal=9",
-            ),
-            (
-                "--root /r --log /l --log-format json delete --force ID",
-                "/l /r container-id=ID delete force=true json",
-            ),
-            (
-                "--root /r --log /l --log-format json list --format=json",
-                "/l /r format=json json list",
-            ),
-            // conmon
-            (
-                "--systemd-cgroup --root=/r create --bundle /b --pid-file /p --preserve-fds 2 --console-socket /c ID",
-                "/r bundle=/b console_socket=/c container-id=ID create pid_file=/p preserve_fds=2 systemd",
-            ),
-            // podman, and CRI-O
-            ("kill ID 15", "container-id=ID kill signal=15"),
-            (
-                "--log-format=json --log=/l start ID",
-                "/l container-id=ID json start",
-            ),
-            (
-                "--root /r --systemd-cgroup kill -a ID 9",
-                "/r all=true container-id=ID kill signal=9 systemd",
-            ),
-            // conmon-rs gives global options twice
-            (
-                "--root=/q --systemd-cgroup --root=/r --systemd-cgroup create --bundle /b --pid-file /p --console-socket=/c ID",
-                "/r bundle=/b console_socket=/c container-id=ID create pid_file=/p systemd",
-            ),
-            // BuildKit
-            (
-                "--log /l --log-format json run --bundle /b --no-pivot --keep ID",
-                "/l bundle=/b container-id=ID json keep=true no_pivot=true run",
-            ),
-            // runtime-tools
-            ("create --bundle /b ID", "bundle=/b container-id=ID create"),
-            ("create ID", "container-id=ID create"),
-            ("state ID", "container-id=ID state"),
-            ("kill ID SIGKILL", "container-id=ID kill signal=SIGKILL"),
-            // the grammar's odd corners
-            (
-                "-root /r run -no-subreaper -d -- -x",
-                "/r container-id=-x detach=true no_subreaper=true run",
-            ),
-            (
-                "create --console-socket '' ID",
-                "console_socket= container-id=ID create",
-            ),
-            ("create ID --bundle /b", "bundle=/b container-id=ID create"),
-            ("kill ID -9", "container-id=ID kill signal=-9"),
-            ("--rootless=maybe list", "list"),
-            ("create --preserve-fds -1 ID", "command not understood"),
-        ] {
+        for &(line, understood) in INVOCATIONS {
             assert_eq!(understand(line), understood, "{line}");
         }
     }

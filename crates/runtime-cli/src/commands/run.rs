@@ -55,18 +55,19 @@ impl Run {
         // Before there is a container, so that no signal can leave one behind.
         let signals = Signals::block()?;
         let container = self.creation.create(globals, &self.id)?;
-        let status = or_delete(&container, || {
+        let (pid, ended) = or_delete(&container, || {
             let pid = container.state()?.pid;
             let ended = container.pidfd()?;
             container.start()?;
-            signals.forward_until(ended.as_fd(), &container, pid)
+            Ok((pid, ended))
         })?;
+        let status = signals.forward_until(ended.as_fd(), &container, pid);
         if !self.keep
             && let Err(error) = container.delete(Delete::Force)
         {
             // The process's exit code is what the caller is waiting for.
             log::error!("delete {}: {error}", self.id);
         }
-        Ok(ExitCode::from(signals::exit_code(status)))
+        Ok(ExitCode::from(signals::exit_code(status?)))
     }
 }

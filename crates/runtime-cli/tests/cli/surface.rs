@@ -80,80 +80,85 @@ fn the_name_of_the_program_is_the_one_it_was_called_by() {
     );
 }
 
+/// A command line, the exit code, the first line of the standard output, and the message.
+type Misuse = (&'static [&'static str], i32, &'static str, &'static str);
+
+const MISUSES: &[Misuse] = &[
+    (&["foo"], 3, "", "No help topic for 'foo'"),
+    (&["foo", "-h"], 1, "", "No help topic for 'foo'"),
+    (&["help", "foo"], 3, "", "No help topic for 'foo'"),
+    (&["exec", "y"], 3, "", "No help topic for 'exec'"),
+    (
+        &["--bogus", "list"],
+        1,
+        "Incorrect Usage: flag provided but not defined: -bogus",
+        "flag provided but not defined: -bogus",
+    ),
+    (
+        &["create", "-bogus", "y"],
+        1,
+        "Incorrect Usage: flag provided but not defined: -bogus",
+        "flag provided but not defined: -bogus",
+    ),
+    (
+        &["create", "--bundle"],
+        1,
+        "Incorrect Usage: flag needs an argument: --bundle",
+        "flag needs an argument: --bundle",
+    ),
+    (
+        &["state"],
+        1,
+        "Incorrect Usage.",
+        r#"tare: \"state\" requires exactly 1 argument(s)"#,
+    ),
+    (
+        &["spec", "x"],
+        1,
+        "Incorrect Usage.",
+        r#"tare: \"spec\" requires exactly 0 argument(s)"#,
+    ),
+    (
+        &["kill"],
+        1,
+        "Incorrect Usage.",
+        r#"tare: \"kill\" requires a minimum of 1 argument(s)"#,
+    ),
+    (
+        &["create", "--preserve-fds", "x", "y"],
+        1,
+        r#"Incorrect Usage: invalid value "x" for flag -preserve-fds: parse error"#,
+        r#"invalid value \"x\" for flag -preserve-fds: parse error"#,
+    ),
+    (
+        &["--log-format", "xx", "list"],
+        1,
+        "",
+        "invalid log-format: xx",
+    ),
+    (
+        &["--root", "/", "list"],
+        1,
+        "",
+        "Option --root argument should not be set to /",
+    ),
+    (
+        &["--root", "/nonexistent", "list"],
+        1,
+        "",
+        "open /nonexistent: no such file or directory",
+    ),
+    (
+        &["--log", "/nonexistent/log", "list"],
+        1,
+        "",
+        "open /nonexistent/log: no such file or directory",
+    ),
+];
+
 #[test]
 fn misuse_is_told_as_by_runc() {
-    for (line, code, first, message) in [
-        (&["foo"][..], 3, "", "No help topic for 'foo'"),
-        (&["foo", "-h"], 1, "", "No help topic for 'foo'"),
-        (&["help", "foo"], 3, "", "No help topic for 'foo'"),
-        (&["exec", "y"], 3, "", "No help topic for 'exec'"),
-        (
-            &["--bogus", "list"],
-            1,
-            "Incorrect Usage: flag provided but not defined: -bogus",
-            "flag provided but not defined: -bogus",
-        ),
-        (
-            &["create", "-bogus", "y"],
-            1,
-            "Incorrect Usage: flag provided but not defined: -bogus",
-            "flag provided but not defined: -bogus",
-        ),
-        (
-            &["create", "--bundle"],
-            1,
-            "Incorrect Usage: flag needs an argument: --bundle",
-            "flag needs an argument: --bundle",
-        ),
-        (
-            &["state"],
-            1,
-            "Incorrect Usage.",
-            r#"tare: \"state\" requires exactly 1 argument(s)"#,
-        ),
-        (
-            &["spec", "x"],
-            1,
-            "Incorrect Usage.",
-            r#"tare: \"spec\" requires exactly 0 argument(s)"#,
-        ),
-        (
-            &["kill"],
-            1,
-            "Incorrect Usage.",
-            r#"tare: \"kill\" requires a minimum of 1 argument(s)"#,
-        ),
-        (
-            &["create", "--preserve-fds", "x", "y"],
-            1,
-            r#"Incorrect Usage: invalid value "x" for flag -preserve-fds: parse error"#,
-            r#"invalid value \"x\" for flag -preserve-fds: parse error"#,
-        ),
-        (
-            &["--log-format", "xx", "list"],
-            1,
-            "",
-            "invalid log-format: xx",
-        ),
-        (
-            &["--root", "/", "list"],
-            1,
-            "",
-            "Option --root argument should not be set to /",
-        ),
-        (
-            &["--root", "/nonexistent", "list"],
-            1,
-            "",
-            "open /nonexistent: no such file or directory",
-        ),
-        (
-            &["--log", "/nonexistent/log", "list"],
-            1,
-            "",
-            "open /nonexistent/log: no such file or directory",
-        ),
-    ] {
+    for &(line, code, first, message) in MISUSES {
         let said = says(line);
         assert_eq!(said.code, code, "{line:?}");
         assert_eq!(
