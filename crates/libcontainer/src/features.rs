@@ -1,1 +1,234 @@
 //! What this build can do, generated from the tables that the code executes.
+//!
+//! The shape is that of the runtime-spec's `features.md`, with its order of keys. An absent key means
+//! "unknown" there, so a list of which nothing is supported is written as an empty list.
+
+use serde::Serialize;
+
+use crate::host::HostFacts;
+
+/// The oldest version of the runtime-spec whose configurations are understood.
+const OCI_VERSION_MIN: &str = "1.0.0";
+/// The newest one.
+pub const OCI_VERSION_MAX: &str = "1.3.0";
+
+/// The namespaces that can be created or joined.
+const NAMESPACES: [&str; 8] = [
+    "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
+];
+
+/// What the runtime can do on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Features {
+    /// The oldest version of the runtime-spec that is understood.
+    pub oci_version_min: &'static str,
+    /// The newest one.
+    pub oci_version_max: &'static str,
+    /// The hooks that are run.
+    pub hooks: Vec<&'static str>,
+    /// The mount options that are interpreted, sorted.
+    pub mount_options: Vec<&'static str>,
+    /// What is particular to Linux.
+    pub linux: LinuxFeatures,
+    /// Annotations of a configuration that change what the runtime does: a manager must not pass them
+    /// on from an image.
+    pub potentially_unsafe_config_annotations: Vec<&'static str>,
+}
+
+/// What is particular to Linux.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinuxFeatures {
+    /// The namespaces that can be created or joined.
+    pub namespaces: Vec<&'static str>,
+    /// The capabilities that both the kernel and this build know, in the kernel's order.
+    pub capabilities: Vec<String>,
+    /// How cgroups can be managed.
+    pub cgroup: CgroupFeatures,
+    /// System call filters.
+    pub seccomp: Switch,
+    /// AppArmor profiles.
+    pub apparmor: Switch,
+    /// SELinux labels.
+    pub selinux: Switch,
+    /// Resource Director Technology.
+    pub intel_rdt: IntelRdtFeatures,
+    /// NUMA memory policies.
+    pub memory_policy: MemoryPolicyFeatures,
+    /// What mounts can do beyond their options.
+    pub mount_extensions: MountExtensions,
+    /// Moving network devices into the container.
+    pub net_devices: Switch,
+}
+
+/// How cgroups can be managed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CgroupFeatures {
+    /// The version 1 hierarchies.
+    pub v1: bool,
+    /// The unified hierarchy.
+    pub v2: bool,
+    /// Through systemd.
+    pub systemd: bool,
+    /// Through a user's systemd.
+    pub systemd_user: bool,
+    /// Limits of the rdma controller.
+    pub rdma: bool,
+}
+
+/// Something that is there or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Switch {
+    /// It is there.
+    pub enabled: bool,
+}
+
+/// Resource Director Technology.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IntelRdtFeatures {
+    /// Class of service.
+    pub enabled: bool,
+    /// The property `schemata`.
+    pub schemata: bool,
+    /// The property `enableMonitoring`.
+    pub monitoring: bool,
+}
+
+/// NUMA memory policies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemoryPolicyFeatures {
+    /// The modes that can be set.
+    pub modes: Vec<&'static str>,
+    /// The flags that can be set.
+    pub flags: Vec<&'static str>,
+}
+
+/// What mounts can do beyond their options.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MountExtensions {
+    /// Idmapped mounts.
+    pub idmap: Switch,
+}
+
+impl Features {
+    /// What this build can do on a host of these facts.
+    #[must_use]
+    pub fn new(host: &HostFacts) -> Self {
+        Self {
+            oci_version_min: OCI_VERSION_MIN,
+            oci_version_max: OCI_VERSION_MAX,
+            hooks: Vec::new(),
+            mount_options: mount_options().to_vec(),
+            linux: LinuxFeatures::new(host),
+            potentially_unsafe_config_annotations: Vec::new(),
+        }
+    }
+}
+
+impl LinuxFeatures {
+    fn new(host: &HostFacts) -> Self {
+        const NOT_YET: Switch = Switch { enabled: false };
+        Self {
+            namespaces: NAMESPACES.to_vec(),
+            capabilities: capabilities(host.capabilities.last),
+            cgroup: CgroupFeatures {
+                v1: true,
+                v2: true,
+                systemd: false,
+                systemd_user: false,
+                rdma: false,
+            },
+            seccomp: NOT_YET,
+            apparmor: NOT_YET,
+            selinux: NOT_YET,
+            intel_rdt: IntelRdtFeatures {
+                enabled: false,
+                schemata: false,
+                monitoring: false,
+            },
+            memory_policy: MemoryPolicyFeatures {
+                modes: Vec::new(),
+                flags: Vec::new(),
+            },
+            mount_extensions: MountExtensions { idmap: NOT_YET },
+            net_devices: NOT_YET,
+        }
+    }
+}
+
+/// The mount options that are interpreted: the names of the plan's option table, sorted.
+fn mount_options() -> &'static [&'static str] {
+    &[]
+}
+
+/// The names of the capabilities up to the last one that the running kernel knows.
+fn capabilities(last: u32) -> Vec<String> {
+    let mut known: Vec<_> = caps::all()
+        .into_iter()
+        .filter(|capability| u32::from(capability.index()) <= last)
+        .collect();
+    known.sort_by_key(caps::Capability::index);
+    known.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::Layout;
+    use crate::host::{HostCapabilities, KernelFeatures, SecurityModules};
+
+    fn host(last: u32) -> HostFacts {
+        HostFacts {
+            kernel: KernelFeatures {
+                mount_setattr: true,
+                memfd_exec: true,
+                time_namespace_at_exec: true,
+                pidfd_exit_info: true,
+            },
+            cgroup: Layout::None,
+            lsm: SecurityModules {
+                apparmor: false,
+                selinux: false,
+            },
+            capabilities: HostCapabilities {
+                last,
+                effective: 0,
+                bounding: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn keys_come_in_the_order_of_the_specification() {
+        let json = serde_json::to_string(&Features::new(&host(1))).unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"ociVersionMin":"1.0.0","ociVersionMax":"1.3.0","hooks":[],"mountOptions":[],"#,
+                r#""linux":{"namespaces":["cgroup","ipc","mount","network","pid","time","user","uts"],"#,
+                r#""capabilities":["CAP_CHOWN","CAP_DAC_OVERRIDE"],"#,
+                r#""cgroup":{"v1":true,"v2":true,"systemd":false,"systemdUser":false,"rdma":false},"#,
+                r#""seccomp":{"enabled":false},"apparmor":{"enabled":false},"selinux":{"enabled":false},"#,
+                r#""intelRdt":{"enabled":false,"schemata":false,"monitoring":false},"#,
+                r#""memoryPolicy":{"modes":[],"flags":[]},"mountExtensions":{"idmap":{"enabled":false}},"#,
+                r#""netDevices":{"enabled":false}},"potentiallyUnsafeConfigAnnotations":[]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn capabilities_end_with_the_last_of_the_kernel() {
+        for (last, count, name) in [
+            (0, 1, "CAP_CHOWN"),
+            (37, 38, "CAP_AUDIT_READ"),
+            (40, 41, "CAP_CHECKPOINT_RESTORE"),
+            (63, 41, "CAP_CHECKPOINT_RESTORE"),
+        ] {
+            let names = capabilities(last);
+            assert_eq!(names.len(), count, "{last}");
+            assert_eq!(names.last().map(String::as_str), Some(name), "{last}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What `create` and `run` have in common: their options, and the way to a created container.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use libcontainer::{Bundle, Config, Container, CreateOptions, Delete, Pivot};
+
+use crate::args::{self, Globals};
+use crate::{listen_fds, pid_file, state_root, text};
+
+/// The options of `create`, which `run` has too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Creation {
+    /// path to the root of the bundle directory, defaults to the current directory
+    #[arg(long, short)]
+    bundle: Option<OsString>,
+    /// path to an AF_UNIX socket which will receive the master end of the console's pseudoterminal
+    #[arg(long)]
+    console_socket: Option<OsString>,
+    /// path to an AF_UNIX socket which will receive a pidfd of the container's first process
+    #[arg(long)]
+    pidfd_socket: Option<OsString>,
+    /// specify the file to write the process id to
+    #[arg(long)]
+    pid_file: Option<OsString>,
+    /// do not use pivot_root(2) to enter the rootfs, for when it lies on a ramdisk
+    #[arg(long)]
+    no_pivot: bool,
+    /// do not create a new session keyring for the container
+    #[arg(long)]
+    no_new_keyring: bool,
+    /// pass N additional file descriptors to the container (stdio + $LISTEN_FDS + N in total)
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    preserve_fds: u32,
+}
+
+impl Creation {
+    /// Creates the container and then writes the pid file, or leaves neither.
+    pub(crate) fn create(&self, globals: &Globals, id: &str) -> anyhow::Result<Container> {
+        self.refuse_what_is_not_there(globals)?;
+        let pid_file = args::given(self.pid_file.as_ref()).map(Path::new);
+        let pid_file = pid_file.map(absolute).transpose()?;
+        let listen_fds = listen_fds::count();
+        let bundle = self.bundle(listen_fds)?;
+        let Some(preserve_fds) = self.preserve_fds.checked_add(listen_fds) else {
+            bail!(
+                "--preserve-fds {}: too many file descriptors",
+                self.preserve_fds
+            );
+        };
+        log::debug!("create {id} from {}", bundle.directory().display());
+        let pivot = if self.no_pivot {
+            Pivot::MoveMount
+        } else {
+            Pivot::PivotRoot
+        };
+        let options = CreateOptions {
+            preserve_fds,
+            pivot,
+            ..CreateOptions::default()
+        };
+        let created = state_root::runtime(globals)?.create(id, &bundle, options)?;
+        for warning in &created.warnings {
+            log::warn!("{warning}");
+        }
+        let container = created.container;
+        if let Some(path) = &pid_file {
+            or_delete(&container, || pid_file::write(path, container.state()?.pid))?;
+        }
+        Ok(container)
+    }
+
+    fn bundle(&self, listen_fds: u32) -> anyhow::Result<Bundle> {
+        let directory = match args::given(self.bundle.as_ref()) {
+            Some(path) => absolute(Path::new(path))?,
+            None => absolute(Path::new("."))?,
+        };
+        if listen_fds == 0 {
+            return Ok(Bundle::load(directory)?);
+        }
+        let mut spec = Config::from_path(&directory.join("config.json"))?
+            .spec()
+            .clone();
+        if let Some(process) = spec.process_mut() {
+            let mut environment = process.env().clone().unwrap_or_default();
+            environment.extend(listen_fds::environment(listen_fds));
+            process.set_env(Some(environment));
+        }
+        Ok(Bundle::new(directory, Config::from_spec(spec)?)?)
+    }
+
+    fn refuse_what_is_not_there(&self, globals: &Globals) -> anyhow::Result<()> {
+        if globals.systemd_cgroup {
+            bail!("--systemd-cgroup is not supported yet");
+        }
+        for (option, value) in [
+            ("--console-socket", &self.console_socket),
+            ("--pidfd-socket", &self.pidfd_socket),
+        ] {
+            if args::given(value.as_ref()).is_some() {
+                bail!("{option} is not supported yet");
+            }
+        }
+        if let Some(value) = args::given(globals.rootless.as_ref())
+            && value != "auto"
+            && args::parse_bool(value).is_none()
+        {
+            bail!("invalid value {value:?} for --rootless: must be true, false or auto");
+        }
+        Ok(())
+    }
+}
+
+/// Takes a step with a container that was made for it. If that fails, the container goes.
+pub(crate) fn or_delete<T>(
+    container: &Container,
+    step: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    step().map_err(|error| match container.delete(Delete::Force) {
+        Ok(()) => error,
+        Err(left) => anyhow::anyhow!("{error:#} (and the container is left: {left})"),
+    })
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    args::absolute(path)
+        .map_err(|error| text::io(&error))
+        .with_context(|| format!("find the absolute path of {}", path.display()))
+}
