@@ -23,7 +23,7 @@ pub(crate) struct Globals {
     /// root directory for storage of container state (this should be located in tmpfs) (default: "/run/tare")
     #[arg(long)]
     pub(crate) root: Option<OsString>,
-    /// enable systemd cgroup support, expects cgroupsPath to be of form "slice:prefix:name"
+    /// enable systemd cgroup support, expects cgroupsPath to be of form "slice:prefix:name" (not supported yet)
     #[arg(long)]
     pub(crate) systemd_cgroup: bool,
     /// ignore cgroup permission errors ('true', 'false', or 'auto' (default))

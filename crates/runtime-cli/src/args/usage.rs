@@ -77,8 +77,13 @@ pub(crate) fn command_help(program: &str, command: &Command) -> String {
         let _ = write!(text, " {open}{id}{close}");
     }
     text.push('\n');
-    if let Some(description) = command.get_long_about() {
-        let _ = write!(text, "\nDESCRIPTION:\n   {description}\n");
+    // clap has the one line that stands above in the long description too.
+    let long = command
+        .get_long_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    if let Some(description) = long.strip_prefix(&about(command)) {
+        let _ = write!(text, "\nDESCRIPTION:\n   {}\n", description.trim());
     }
     text.push_str("\nOPTIONS:\n");
     columns(&mut text, &options(command));

@@ -12,7 +12,12 @@ use crate::args::Globals;
 /// The create command makes the environment of a container from a bundle and leaves it before its
 /// process, which the start command then executes. Containers have names of their own on a host.
 #[derive(Debug, clap::Parser)]
-#[command(name = "create", disable_help_flag = true, args_override_self = true)]
+#[command(
+    name = "create",
+    disable_help_flag = true,
+    verbatim_doc_comment,
+    args_override_self = true
+)]
 pub(crate) struct Create {
     #[command(flatten)]
     creation: Creation,

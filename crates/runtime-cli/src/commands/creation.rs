@@ -15,10 +15,10 @@ pub(crate) struct Creation {
     /// path to the root of the bundle directory, defaults to the current directory
     #[arg(long, short)]
     bundle: Option<OsString>,
-    /// path to an AF_UNIX socket which will receive the master end of the console's pseudoterminal
+    /// path to an AF_UNIX socket which will receive the master end of the console's pseudoterminal (not supported yet)
     #[arg(long)]
     console_socket: Option<OsString>,
-    /// path to an AF_UNIX socket which will receive a pidfd of the container's first process
+    /// path to an AF_UNIX socket which will receive a pidfd of the container's first process (not supported yet)
     #[arg(long)]
     pidfd_socket: Option<OsString>,
     /// specify the file to write the process id to

@@ -14,7 +14,12 @@ use crate::state_root;
 ///
 /// The signal is a number or a name: 9, KILL, SIGKILL.
 #[derive(Debug, clap::Parser)]
-#[command(name = "kill", disable_help_flag = true, args_override_self = true)]
+#[command(
+    name = "kill",
+    disable_help_flag = true,
+    verbatim_doc_comment,
+    args_override_self = true
+)]
 pub(crate) struct Kill {
     /// do not fail if the container isn't running
     #[arg(long, short)]

@@ -21,7 +21,12 @@ const ROOTLESS_TEMPLATE: &str = include_str!("../../../../fixtures/spec-rootless
 /// The spec command writes a starter "config.json" for a bundle. It runs a shell in the root filesystem
 /// "rootfs" beside it; edit it to suit.
 #[derive(Debug, clap::Parser)]
-#[command(name = "spec", disable_help_flag = true, args_override_self = true)]
+#[command(
+    name = "spec",
+    disable_help_flag = true,
+    verbatim_doc_comment,
+    args_override_self = true
+)]
 pub(crate) struct Spec {
     /// path to the root of the bundle directory
     #[arg(long, short)]
