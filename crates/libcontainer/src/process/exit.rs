@@ -17,7 +17,7 @@ use crate::sys::pidfd::{pidfd_info, waitid};
 ///
 /// The caller's own child is reaped. If another thread of the caller, or another process, reaps it, or
 /// will, the kernel keeps the status for those who have a pidfd since Linux 6.15. A zombie of somebody
-/// else, who may never reap it, is read.
+/// else, who may never reap it, is read; if we may not, this blocks until it is reaped.
 pub(crate) fn exit_status(pidfd: BorrowedFd<'_>) -> Result<ExitStatus> {
     poll_until(pidfd, PollFlags::POLLIN, None)?;
     loop {
@@ -89,6 +89,7 @@ mod tests {
     use std::os::fd::{AsFd, OwnedFd};
     use std::process::{Child, Command, Stdio};
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
 
@@ -165,7 +166,11 @@ mod tests {
         }
         let (mut shell, pidfd) = grandchild("exec cat");
         pidfd_send_signal(pidfd.as_fd(), libc::SIGTERM).unwrap();
-        let status = exit_status(pidfd.as_fd()).unwrap();
+        let (sender, told) = mpsc::channel();
+        let own = pidfd.try_clone().unwrap();
+        // Not joined: it would wait for ever if it waited for somebody to reap.
+        thread::spawn(move || sender.send(exit_status(own.as_fd())));
+        let status = told.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
         assert_eq!(status, ExitStatus::Signaled(libc::SIGTERM));
         assert_eq!(
             pidfd_send_signal(pidfd.as_fd(), 0),
