@@ -17,6 +17,8 @@ mod kill;
 mod layout;
 mod placement;
 mod remove;
+#[cfg(test)]
+mod scratch;
 mod v1;
 mod v2;
 mod walk;

@@ -145,7 +145,96 @@ fn rmdir_child(parent: BorrowedFd<'_>, name: &CStr, top: &Directory) -> Result<b
 fn describe(place: &Place) -> String {
     let directory = Directory::hierarchy(place).and_then(|root| root.open(&place.below));
     match directory.and_then(|directory| pids_of(&directory)) {
-        Ok(pids) if !pids.is_empty() => format!("{place} (processes {pids:?})"),
+        Ok(pids) if !pids.is_empty() => {
+            let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+            format!("{place} (processes {})", pids.join(" "))
+        }
         _ => place.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::create_dir;
+    use std::thread;
+
+    use super::super::scratch::{Inhabitant, Scratch};
+    use super::super::{Cgroup, kill_all};
+    use super::*;
+
+    fn created(scratch: &Scratch) -> Placement {
+        let placement = scratch.place("/removed");
+        let mut cgroup = Cgroup::new(placement.clone());
+        cgroup.make_unified().unwrap();
+        cgroup.make_v1().unwrap();
+        cgroup.keep();
+        placement
+    }
+
+    #[test]
+    fn cgroups_of_the_container_go_however_deep_and_wide() {
+        let Some(scratch) = Scratch::host("deep") else {
+            return;
+        };
+        let placement = created(&scratch);
+        // One hierarchy is enough for the depth: more than descriptors by default, or a stack of frames.
+        let place = placement.places().next().unwrap();
+        let mut path = place.directory();
+        for _ in 0..1200 {
+            path.push("d");
+            create_dir(&path).unwrap();
+        }
+        for place in placement.places() {
+            for name in ["x", "x/y", "x/z", "w"] {
+                create_dir(place.directory().join(name)).unwrap();
+            }
+        }
+        remove(&placement).unwrap();
+        assert!(placement.places().all(|p| !p.directory().exists()));
+    }
+
+    #[test]
+    fn a_cgroup_whose_processes_are_ending_is_waited_for() {
+        let Some(scratch) = Scratch::host("ending") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let inhabitant = Inhabitant::sleep(&placement);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(Duration::from_millis(100));
+                kill_all(&placement).unwrap();
+            });
+            remove(&placement).unwrap();
+        });
+        drop(inhabitant);
+        assert!(placement.places().all(|p| !p.directory().exists()));
+    }
+
+    #[test]
+    fn a_cgroup_in_use_is_named_with_its_processes() {
+        let Some(scratch) = Scratch::host("busy") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let inhabitant = Inhabitant::sleep(&placement);
+        let start = Instant::now();
+        let error = remove(&placement).unwrap_err().to_string();
+        assert!(
+            start.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            start.elapsed()
+        );
+        for place in placement.places() {
+            let left = format!("{place} (processes {})", inhabitant.child.id());
+            assert!(error.contains(&left), "{error}");
+        }
+        assert!(
+            error.starts_with("unable to remove container's cgroup: "),
+            "{error}"
+        );
+        assert!(error.ends_with("device or resource busy"), "{error}");
+        drop(inhabitant);
+        remove(&placement).unwrap();
     }
 }
