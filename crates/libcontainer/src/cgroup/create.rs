@@ -270,7 +270,7 @@ mod tests {
     use std::thread;
 
     use super::super::scratch::{Inhabitant, Scratch};
-    use super::super::{kill_all, pids, remove};
+    use super::super::{kill_all, pids};
     use super::*;
 
     fn create(placement: &Placement) -> Result<Cgroup> {
