@@ -145,11 +145,12 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        let limits = remove::Limits::from_now();
         let v1 = self.placement.v1.iter().zip(&self.v1);
         let unified = self.placement.unified.iter().zip(&self.unified);
         for (place, made) in v1.chain(unified) {
             if made.is_new() {
-                remove::take_back(place, made.levels);
+                remove::take_back(place, made.levels, &limits);
             }
         }
     }

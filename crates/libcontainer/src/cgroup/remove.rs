@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::directory::{Directory, is_gone};
-use super::kill::pids_of;
+use super::kill::{kill_all, pids_of};
 use super::placement::{Place, Placement};
 use super::walk::{Step, walk};
 use crate::error::{Error, Result};
@@ -26,6 +26,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(50));
+
+/// Removes the container's cgroups, and kills first who is in them.
+pub(crate) fn destroy(placement: &Placement) -> Result<()> {
+    // Most often everybody is dead, and rmdir(2), which never removes a cgroup with processes, is all
+    // that it takes.
+    let rmdir = |place: &Place| Directory::hierarchy(place)?.rmdir(&place.below);
+    if placement.places().all(|place| rmdir(place).is_ok()) {
+        return Ok(());
+    }
+    kill_all(placement)?;
+    remove(placement)
+}
 
 /// Removes the container's cgroups and all below them. The processes in them have to be dead; those that
 /// are on their way out are waited for. What doesn't exist is fine.
@@ -51,8 +63,8 @@ pub(crate) fn remove(placement: &Placement) -> Result<()> {
 
 /// Removes the directories that a failed create has made: the last `levels` of the path. Nobody can be
 /// told of a failure; the state record still names the directory.
-pub(super) fn take_back(place: &Place, levels: usize) {
-    if remove_tree(place, &Limits::from_now()).is_ok()
+pub(super) fn take_back(place: &Place, levels: usize, limits: &Limits) {
+    if remove_tree(place, limits).is_ok()
         && let (Ok(root), Some(parent)) = (Directory::hierarchy(place), place.below.parent())
     {
         take_back_below(&root, parent, levels.saturating_sub(1));
@@ -70,13 +82,13 @@ pub(super) fn take_back_below(root: &Directory, below: &Path, levels: usize) {
 
 /// When removing gives up: points in time, so that nine hierarchies together don't wait nine times.
 #[derive(Debug)]
-struct Limits {
+pub(super) struct Limits {
     busy: Instant,
     all: Instant,
 }
 
 impl Limits {
-    fn from_now() -> Self {
+    pub(super) fn from_now() -> Self {
         let now = Instant::now();
         Self {
             busy: now + PATIENCE,
@@ -158,8 +170,8 @@ mod tests {
     use std::fs::create_dir;
     use std::thread;
 
+    use super::super::Cgroup;
     use super::super::scratch::{Inhabitant, Scratch};
-    use super::super::{Cgroup, kill_all};
     use super::*;
 
     fn created(scratch: &Scratch) -> Placement {
@@ -191,6 +203,22 @@ mod tests {
         }
         remove(&placement).unwrap();
         assert!(placement.places().all(|p| !p.directory().exists()));
+    }
+
+    #[test]
+    fn what_a_container_left_is_destroyed() {
+        let Some(scratch) = Scratch::host("destroy") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let inhabitant = Inhabitant::sleep(&placement);
+        for place in placement.places() {
+            create_dir(place.directory().join("sub")).unwrap();
+        }
+        destroy(&placement).unwrap();
+        assert!(placement.places().all(|p| !p.directory().exists()));
+        destroy(&placement).unwrap();
+        drop(inhabitant);
     }
 
     #[test]
