@@ -11,8 +11,8 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use super::create::Made;
 use super::devices::{DeviceKind, DeviceRule, Verdict, after_default, allow_everything};
+use super::directory::Directory;
 use crate::error::{Error, Result};
 use crate::sys::bpf::{self, Instruction};
 
@@ -34,19 +34,15 @@ const MAJOR: u8 = 4;
 const MINOR: u8 = 5;
 
 /// Puts rules in force for a cgroup, and takes off the programs that were attached to it before.
-pub(super) fn apply(made: &Made, rules: &[DeviceRule]) -> Result<()> {
-    let cgroup = made.directory.as_fd();
+pub(super) fn apply(directory: &Directory, rules: &[DeviceRule]) -> Result<()> {
+    let cgroup = directory.as_fd();
     let failed = |command: &str, errno: Errno| {
         Error::os(
-            format_args!("bpf({command}) on {}", made.directory.path().display()),
+            format_args!("bpf({command}) on {}", directory.path().display()),
             errno as i32,
         )
     };
-    let older = if made.is_new() {
-        Vec::new()
-    } else {
-        bpf::device_programs(cgroup).map_err(|errno| failed("BPF_PROG_QUERY", errno))?
-    };
+    let older = bpf::device_programs(cgroup).map_err(|errno| failed("BPF_PROG_QUERY", errno))?;
     if !allow_everything(rules) {
         let program = bpf::load_device_program(&program(rules))
             .map_err(|errno| failed("BPF_PROG_LOAD", errno))?;
@@ -154,5 +150,110 @@ fn jump(code: u8, register: u8, value: u32, skip: usize) -> Instruction {
         // A rule is at most eight instructions long.
         offset: i16::try_from(skip).unwrap_or(i16::MAX),
         ..immediate(code, register, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cgroup;
+    use super::super::devices::{permits, requests, rules, samples};
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    /// Runs a program as the kernel would.
+    fn interpret(program: &[Instruction], context: [u32; 3]) -> u32 {
+        let mut registers = [0_u32; 16];
+        let mut next = 0;
+        loop {
+            let instruction = program[next];
+            let target = usize::from(instruction.registers & 15);
+            let source = usize::from(instruction.registers >> 4);
+            let value = instruction.immediate.cast_unsigned();
+            let skip = usize::try_from(instruction.offset).unwrap();
+            next += 1;
+            match instruction.code {
+                LOAD_WORD => registers[target] = context[skip / 4],
+                AND => registers[target] &= value,
+                SHIFT_RIGHT => registers[target] >>= value,
+                SET => registers[target] = value,
+                COPY => registers[target] = registers[source],
+                SKIP_IF_EQUAL if registers[target] == value => next += skip,
+                SKIP_UNLESS_EQUAL if registers[target] != value => next += skip,
+                SKIP_IF_EQUAL | SKIP_UNLESS_EQUAL => {}
+                EXIT => return registers[0],
+                code => panic!("{code:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_program_means_what_the_rules_mean() {
+        for rules in samples().chain([rules(None).unwrap()]) {
+            let program = program(&rules);
+            for (kind, numbers, access) in requests() {
+                let bits = match kind {
+                    DeviceKind::Block => 1,
+                    DeviceKind::Char => 2,
+                };
+                let context = [u32::from(access) << 16 | bits, numbers.0, numbers.1];
+                let expected = u32::from(permits(&rules, kind, numbers, access));
+                assert_eq!(
+                    interpret(&program, context),
+                    expected,
+                    "{rules:?}\n{context:x?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_verifier_takes_every_program() {
+        let long: Vec<DeviceRule> = samples()
+            .flatten()
+            .filter(|r| r.major.is_some())
+            .take(1000)
+            .collect();
+        for rules in samples().step_by(20).chain([long, Vec::new()]) {
+            match bpf::load_device_program(&program(&rules)) {
+                Ok(_) => {}
+                Err(Errno::EPERM) => return println!("skipped: bpf(2) is not permitted here"),
+                Err(errno) => panic!("{errno}: {rules:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn one_program_is_left_of_several_containers() {
+        let Some(scratch) = Scratch::v2("programs") else {
+            return;
+        };
+        let placement = scratch.place("/x");
+        let make = || {
+            let mut cgroup = Cgroup::new(placement.clone());
+            cgroup.make_unified().unwrap();
+            cgroup
+        };
+        let attached =
+            |cgroup: &Cgroup| bpf::device_programs(cgroup.unified_fd().unwrap()).unwrap();
+        let first = make();
+        first.apply_devices(&rules(None).unwrap()).unwrap();
+        let before = attached(&first);
+        first.keep();
+        let second = make();
+        second.apply_devices(&rules(None).unwrap()).unwrap();
+        let after = attached(&second);
+        assert_eq!((before.len(), after.len()), (1, 1));
+        assert_ne!(before, after);
+        let all = DeviceRule {
+            verdict: Verdict::Allow,
+            kind: None,
+            major: None,
+            minor: None,
+            access: 7,
+        };
+        second.apply_devices(&[all]).unwrap();
+        assert!(attached(&second).is_empty());
+        drop(second);
+        super::super::remove(&placement).unwrap();
     }
 }

@@ -158,16 +158,18 @@ impl Directory {
         }
     }
 
+    /// Any directory, for tests of what is written where.
+    #[cfg(test)]
+    pub(super) fn of_files(path: &Path) -> Self {
+        Self {
+            file: File::open(path).unwrap(),
+            path: path.to_path_buf(),
+        }
+    }
+
     /// The path, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// A second descriptor of the same directory, read from its beginning on.
-    pub(super) fn reopen(&self) -> Result<OwnedFd> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        openat(&self.file, ".", flags, Mode::empty())
-            .map_err(|errno| os("openat", &self.path, errno))
     }
 }
 
@@ -179,13 +181,18 @@ impl AsFd for Directory {
 
 /// Reads a control file of the cgroup that a descriptor stands for.
 pub(super) fn read_at(cgroup: BorrowedFd<'_>, file: &Path) -> Result<String, Errno> {
-    let fd = open_at(cgroup, file, OFlag::O_RDONLY)?;
+    let content = read_to_end(&open_at(cgroup, file, OFlag::O_RDONLY)?)?;
+    Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+/// Reads a file of the kernel's, whose size nobody knows, in as few system calls as there can be: the
+/// kernel may end a read between two lines, so that only an empty one is the end.
+pub(super) fn read_to_end(fd: &OwnedFd) -> Result<Vec<u8>, Errno> {
     let mut content = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        match read(&fd, &mut buffer) {
-            // The kernel may end a read between two lines, so only an empty one is the end.
-            Ok(0) => return Ok(String::from_utf8_lossy(&content).into_owned()),
+        match read(fd, &mut buffer) {
+            Ok(0) => return Ok(content),
             Ok(n) => content.extend_from_slice(buffer.get(..n).unwrap_or_default()),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),

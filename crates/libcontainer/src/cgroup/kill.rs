@@ -184,3 +184,115 @@ fn open(place: &Place) -> Result<Option<Directory>> {
         opened => opened.map(Some),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir, write};
+    use std::process::Command;
+
+    use super::super::scratch::{Inhabitant, Scratch, wait_for};
+    use super::super::{Cgroup, remove};
+    use super::*;
+
+    fn created(scratch: &Scratch) -> Placement {
+        let placement = scratch.place("/killed");
+        let mut cgroup = Cgroup::new(placement.clone());
+        cgroup.make_unified().unwrap();
+        cgroup.make_v1().unwrap();
+        cgroup.keep();
+        placement
+    }
+
+    fn scratches(name: &str) -> impl Iterator<Item = Scratch> {
+        [Scratch::host(name), Scratch::v1(name), Scratch::v2(name)]
+            .into_iter()
+            .flatten()
+    }
+
+    #[test]
+    fn processes_that_fork_all_the_time_are_killed() {
+        for scratch in scratches("forks") {
+            let placement = created(&scratch);
+            // Each starts its successor and dies, so that no list of pids is ever true.
+            let script =
+                r#"t() { ( t ) & exit 0; }; for i in 1 2 3; do ( t ) & done; exec sleep 1000"#;
+            let inhabitant = Inhabitant::run(&placement, script);
+            wait_for(|| pids(&placement).unwrap().len() >= 3);
+            kill_all(&placement).unwrap();
+            assert!(pids(&placement).unwrap().is_empty());
+            drop(inhabitant);
+            remove(&placement).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_frozen_container_dies_also_where_it_froze_itself() {
+        for scratch in scratches("frozen") {
+            let placement = created(&scratch);
+            let inhabitant = Inhabitant::sleep(&placement);
+            let freezers = placement
+                .places()
+                .filter(|p| p.is_unified() || p.has("freezer"));
+            let place = freezers.last().unwrap();
+            let sub = place.directory().join("sub");
+            create_dir(&sub).unwrap();
+            let procs = if place.is_unified() {
+                "cgroup.procs"
+            } else {
+                "tasks"
+            };
+            write(sub.join(procs), inhabitant.child.id().to_string()).unwrap();
+            let (file, value) = if place.is_unified() {
+                ("cgroup.freeze", "1")
+            } else {
+                ("freezer.state", "FROZEN")
+            };
+            write(sub.join(file), value).unwrap();
+            let start = Instant::now();
+            kill_all(&placement).unwrap();
+            assert!(
+                start.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                start.elapsed()
+            );
+            drop(inhabitant);
+            remove(&placement).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_is_not_in_the_cgroup_is_not_signalled() {
+        let Some(scratch) = Scratch::host("strangers") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+        let inhabitant = Inhabitant::sleep(&placement);
+        let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
+        signal(&placement, &[pid(&stranger), pid(&inhabitant.child)]).unwrap();
+        wait_for(|| pids(&placement).unwrap().is_empty());
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        drop(inhabitant);
+        remove(&placement).unwrap();
+    }
+
+    #[test]
+    fn who_does_not_die_in_time_is_named() {
+        let Some(scratch) = Scratch::host("late") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let inhabitant = Inhabitant::sleep(&placement);
+        let error = kill_until(&placement, Instant::now())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("[{}] still run", inhabitant.child.id())),
+            "{error}"
+        );
+        drop(inhabitant);
+        remove(&placement).unwrap();
+    }
+}

@@ -8,8 +8,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
+use super::directory::{os, read_to_end};
 use super::{Hierarchy, Layout, Unified};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -57,7 +60,14 @@ fn mount_is_the_whole_v2_hierarchy() -> Result<bool> {
 }
 
 fn read(path: &str) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io(format_args!("read {path}"), &e))
+    openat(
+        AT_FDCWD,
+        path,
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .and_then(|fd| read_to_end(&fd))
+    .map_err(|errno| os("read", Path::new(path), errno))
 }
 
 /// Makes the layout of the two files' contents.

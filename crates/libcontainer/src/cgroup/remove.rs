@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::directory::{Directory, is_gone};
-use super::kill::pids_of;
+use super::kill::{kill_all, pids_of};
 use super::placement::{Place, Placement};
 use super::walk::{Step, walk};
 use crate::error::{Error, Result};
@@ -26,6 +26,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(50));
+
+/// Removes the container's cgroups, and kills first who is in them.
+pub(crate) fn destroy(placement: &Placement) -> Result<()> {
+    // Most often everybody is dead, and rmdir(2), which never removes a cgroup with processes, is all
+    // that it takes.
+    let rmdir = |place: &Place| Directory::hierarchy(place)?.rmdir(&place.below);
+    if placement.places().all(|place| rmdir(place).is_ok()) {
+        return Ok(());
+    }
+    kill_all(placement)?;
+    remove(placement)
+}
 
 /// Removes the container's cgroups and all below them. The processes in them have to be dead; those that
 /// are on their way out are waited for. What doesn't exist is fine.
@@ -51,8 +63,8 @@ pub(crate) fn remove(placement: &Placement) -> Result<()> {
 
 /// Removes the directories that a failed create has made: the last `levels` of the path. Nobody can be
 /// told of a failure; the state record still names the directory.
-pub(super) fn take_back(place: &Place, levels: usize) {
-    if remove_tree(place, &Limits::from_now()).is_ok()
+pub(super) fn take_back(place: &Place, levels: usize, limits: &Limits) {
+    if remove_tree(place, limits).is_ok()
         && let (Ok(root), Some(parent)) = (Directory::hierarchy(place), place.below.parent())
     {
         take_back_below(&root, parent, levels.saturating_sub(1));
@@ -70,13 +82,13 @@ pub(super) fn take_back_below(root: &Directory, below: &Path, levels: usize) {
 
 /// When removing gives up: points in time, so that nine hierarchies together don't wait nine times.
 #[derive(Debug)]
-struct Limits {
+pub(super) struct Limits {
     busy: Instant,
     all: Instant,
 }
 
 impl Limits {
-    fn from_now() -> Self {
+    pub(super) fn from_now() -> Self {
         let now = Instant::now();
         Self {
             busy: now + PATIENCE,
@@ -145,7 +157,112 @@ fn rmdir_child(parent: BorrowedFd<'_>, name: &CStr, top: &Directory) -> Result<b
 fn describe(place: &Place) -> String {
     let directory = Directory::hierarchy(place).and_then(|root| root.open(&place.below));
     match directory.and_then(|directory| pids_of(&directory)) {
-        Ok(pids) if !pids.is_empty() => format!("{place} (processes {pids:?})"),
+        Ok(pids) if !pids.is_empty() => {
+            let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+            format!("{place} (processes {})", pids.join(" "))
+        }
         _ => place.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::create_dir;
+    use std::thread;
+
+    use super::super::Cgroup;
+    use super::super::scratch::{Inhabitant, Scratch};
+    use super::*;
+
+    fn created(scratch: &Scratch) -> Placement {
+        let placement = scratch.place("/removed");
+        let mut cgroup = Cgroup::new(placement.clone());
+        cgroup.make_unified().unwrap();
+        cgroup.make_v1().unwrap();
+        cgroup.keep();
+        placement
+    }
+
+    #[test]
+    fn cgroups_of_the_container_go_however_deep_and_wide() {
+        let Some(scratch) = Scratch::host("deep") else {
+            return;
+        };
+        let placement = created(&scratch);
+        // One hierarchy is enough for the depth: more than descriptors by default, or a stack of frames.
+        let place = placement.places().next().unwrap();
+        let mut path = place.directory();
+        for _ in 0..1200 {
+            path.push("d");
+            create_dir(&path).unwrap();
+        }
+        for place in placement.places() {
+            for name in ["x", "x/y", "x/z", "w"] {
+                create_dir(place.directory().join(name)).unwrap();
+            }
+        }
+        remove(&placement).unwrap();
+        assert!(placement.places().all(|p| !p.directory().exists()));
+    }
+
+    #[test]
+    fn what_a_container_left_is_destroyed() {
+        let Some(scratch) = Scratch::host("destroy") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let inhabitant = Inhabitant::sleep(&placement);
+        for place in placement.places() {
+            create_dir(place.directory().join("sub")).unwrap();
+        }
+        destroy(&placement).unwrap();
+        assert!(placement.places().all(|p| !p.directory().exists()));
+        destroy(&placement).unwrap();
+        drop(inhabitant);
+    }
+
+    #[test]
+    fn a_cgroup_whose_processes_are_ending_is_waited_for() {
+        let Some(scratch) = Scratch::host("ending") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let inhabitant = Inhabitant::sleep(&placement);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(Duration::from_millis(100));
+                kill_all(&placement).unwrap();
+            });
+            remove(&placement).unwrap();
+        });
+        drop(inhabitant);
+        assert!(placement.places().all(|p| !p.directory().exists()));
+    }
+
+    #[test]
+    fn a_cgroup_in_use_is_named_with_its_processes() {
+        let Some(scratch) = Scratch::host("busy") else {
+            return;
+        };
+        let placement = created(&scratch);
+        let inhabitant = Inhabitant::sleep(&placement);
+        let start = Instant::now();
+        let error = remove(&placement).unwrap_err().to_string();
+        assert!(
+            start.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            start.elapsed()
+        );
+        for place in placement.places() {
+            let left = format!("{place} (processes {})", inhabitant.child.id());
+            assert!(error.contains(&left), "{error}");
+        }
+        assert!(
+            error.starts_with("unable to remove container's cgroup: "),
+            "{error}"
+        );
+        assert!(error.ends_with("device or resource busy"), "{error}");
+        drop(inhabitant);
+        remove(&placement).unwrap();
     }
 }

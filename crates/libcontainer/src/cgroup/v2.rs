@@ -138,4 +138,34 @@ mod tests {
         assert!(failed(libc::EBUSY).is_ok());
         assert_eq!(failed(libc::EIO).unwrap_err().errno(), Some(libc::EIO));
     }
+
+    #[test]
+    fn controllers_are_enabled_above_the_container_only() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |path: &str| root.path().join(path);
+        std::fs::create_dir_all(file("a/b")).unwrap();
+        for (path, content) in [
+            ("cgroup.controllers", "cpu memory\n"),
+            ("cgroup.subtree_control", "cpu\n"),
+            ("a/cgroup.subtree_control", ""),
+            ("a/b/cgroup.controllers", ""),
+            ("a/b/cgroup.subtree_control", ""),
+        ] {
+            std::fs::write(file(path), content).unwrap();
+        }
+        let top = Directory::of_files(root.path());
+        let leaf = Directory::of_files(&file("a/b"));
+        enable(&top, Path::new("a/b"), &leaf).unwrap();
+        for (path, content) in [
+            ("cgroup.subtree_control", "+memory"),
+            ("a/cgroup.subtree_control", "+cpu +memory"),
+            ("a/b/cgroup.subtree_control", ""),
+        ] {
+            assert_eq!(
+                std::fs::read_to_string(file(path)).unwrap(),
+                content,
+                "{path}"
+            );
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 
 use super::directory::Directory;
 use crate::error::{Error, Result};
@@ -39,27 +39,29 @@ pub(super) fn walk(top: &Directory, visit: &mut dyn FnMut(Step<'_>) -> Result<()
             errno as i32,
         )
     };
-    let mut current = top.reopen()?;
-    visit(Step::Enter(current.as_fd()))?;
+    visit(Step::Enter(top.as_fd()))?;
     let mut levels = vec![Level {
         name: CString::default(),
-        pending: children(&current).map_err(|errno| failed("getdents64", errno))?,
+        pending: children(top.as_fd()).map_err(|errno| failed("getdents64", errno))?,
     }];
+    let mut below: Option<OwnedFd> = None;
     while let Some(level) = levels.last_mut() {
+        let current = below.as_ref().map_or(top.as_fd(), AsFd::as_fd);
         if let Some(name) = level.pending.pop() {
-            match open(current.as_fd(), &name) {
-                Ok(child) => current = child,
+            let child = match open(current, &name) {
                 Err(Errno::ENOENT) => continue,
-                Err(errno) => return Err(failed("openat", errno)),
-            }
-            visit(Step::Enter(current.as_fd()))?;
-            let pending = children(&current).map_err(|errno| failed("getdents64", errno))?;
+                child => child.map_err(|errno| failed("openat", errno))?,
+            };
+            visit(Step::Enter(child.as_fd()))?;
+            let pending = children(child.as_fd()).map_err(|errno| failed("getdents64", errno))?;
             levels.push(Level { name, pending });
+            below = Some(child);
         } else if let Some(left) = levels.pop()
             && !levels.is_empty()
         {
-            current = open(current.as_fd(), c"..").map_err(|errno| failed("openat", errno))?;
-            visit(Step::Leave(current.as_fd(), &left.name))?;
+            let parent = open(current, c"..").map_err(|errno| failed("openat", errno))?;
+            visit(Step::Leave(parent.as_fd(), &left.name))?;
+            below = Some(parent);
         }
     }
     Ok(())
@@ -71,8 +73,12 @@ fn open(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 /// The names of the directories in a directory; none of one that was removed.
-fn children(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
-    let listing = match open(directory.as_fd(), c".").and_then(Dir::from_fd) {
+fn children(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    // cgroupfs counts a link for each directory in it, as Unix always did. Most have none.
+    if fstat(directory)?.st_nlink == 2 {
+        return Ok(Vec::new());
+    }
+    let listing = match open(directory, c".").and_then(Dir::from_fd) {
         Err(Errno::ENOENT) => return Ok(Vec::new()),
         listing => listing?,
     };
