@@ -20,13 +20,19 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What the Go runtimes say about a word they don't know, for those who look for it.
-const WORDS: &[(&str, &str)] = &[
-    ("process.rlimits.*.type", "wrong rlimit value"),
-    ("process.scheduler.policy", "invalid scheduler policy"),
-    ("linux.namespaces.*.type", "namespace does not exist"),
-    ("linux.devices.*.type", "invalid device type"),
+const WORDS: &[(&[&str], &str)] = &[
+    (&["process", "rlimits", "*", "type"], "wrong rlimit value"),
     (
-        "linux.resources.devices.*.type",
+        &["process", "scheduler", "policy"],
+        "invalid scheduler policy",
+    ),
+    (
+        &["linux", "namespaces", "*", "type"],
+        "namespace does not exist",
+    ),
+    (&["linux", "devices", "*", "type"], "invalid device type"),
+    (
+        &["linux", "resources", "devices", "*", "type"],
         "invalid cgroup device type",
     ),
 ];
