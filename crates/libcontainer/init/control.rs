@@ -45,7 +45,7 @@ impl Detail {
 fn say(kind: Kind, a: u32, fault: Fault, detail: &Detail, fd: Option<i32>) -> sys::Result<()> {
     let length = u32::try_from(detail.length).unwrap_or(0);
     let message = Message { kind: kind as u32, a, fault, length, detail: detail.bytes };
-    sys::send(peer(), message.as_bytes(), fd)
+    sys::send(peer(), &message.to_bytes(), fd)
 }
 
 /// Reports a failure to whoever listens.

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 const NAME_MAX: usize = 255;
 
 /// The container's directory in each hierarchy. None of them need exist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Placement {
     /// On the v1 hierarchies.
     pub(crate) v1: Vec<Place>,

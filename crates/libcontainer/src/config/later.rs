@@ -8,6 +8,7 @@ use oci_spec::runtime::{
     Hooks, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Mount, Process, Spec,
 };
 
+use super::MAX_FINDINGS;
 use super::property::Property;
 use super::view::{self, text};
 
@@ -142,10 +143,12 @@ const fn once(property: &'static str, asked: fn(&Spec) -> bool) -> Later {
     }
 }
 
-/// Everything that the configuration asks for and that this version doesn't do.
+/// Everything that the configuration asks for and that this version doesn't do; at most
+/// `MAX_FINDINGS`.
 pub(super) fn asked(spec: &Spec) -> Vec<Property> {
     let mut found = Vec::new();
     for later in TABLE {
+        let room = MAX_FINDINGS.saturating_sub(found.len());
         match later.asked {
             Asked::Once(asked) => {
                 if asked(spec) {
@@ -155,19 +158,17 @@ pub(super) fn asked(spec: &Spec) -> Vec<Property> {
             Asked::InMount(asked) => found.extend(
                 mounts(spec)
                     .filter(|(_, mount)| asked(mount))
-                    .map(|(property, _)| property.name(later.property)),
+                    .map(|(property, _)| property.name(later.property))
+                    .take(room),
             ),
-            Asked::AsOption(words) => {
-                for (property, mount) in mounts(spec) {
-                    let options = view::list(mount.options().as_ref()).iter().enumerate();
-                    found.extend(
-                        options
-                            // Some runtimes take their own mappings after the word.
-                            .filter(|(_, o)| words.contains(&o.split('=').next().unwrap_or(o)))
-                            .map(|(at, _)| property.clone().name(later.property).index(at)),
-                    );
-                }
-            }
+            Asked::AsOption(words) => found.extend(
+                mounts(spec)
+                    .flat_map(|(property, mount)| {
+                        options(mount, words)
+                            .map(move |at| property.clone().name(later.property).index(at))
+                    })
+                    .take(room),
+            ),
         }
     }
     found
@@ -178,6 +179,15 @@ fn mounts(spec: &Spec) -> impl Iterator<Item = (Property, &Mount)> {
         .iter()
         .enumerate()
         .map(|(index, mount)| (Property::at("mounts").index(index), mount))
+}
+
+/// Where these words stand among the options; some runtimes take mappings after the word.
+fn options(mount: &Mount, words: &'static [&'static str]) -> impl Iterator<Item = usize> {
+    view::list(mount.options().as_ref())
+        .iter()
+        .enumerate()
+        .filter(|(_, option)| words.contains(&option.split('=').next().unwrap_or(option)))
+        .map(|(at, _)| at)
 }
 
 fn has_hooks(spec: &Spec, count: fn(&Hooks) -> Option<usize>) -> bool {

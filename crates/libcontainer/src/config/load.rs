@@ -12,7 +12,7 @@ use oci_spec::runtime::Spec;
 use serde_json::Value;
 
 use super::property::matches;
-use super::{repair, scan};
+use super::{one_line, repair, scan};
 use crate::error::{Error, ErrorKind, Result, Warning};
 
 /// No configuration of a container comes near it; without a limit a device or a sparse file would be
@@ -20,13 +20,19 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What the Go runtimes say about a word they don't know, for those who look for it.
-const WORDS: &[(&str, &str)] = &[
-    ("process.rlimits.*.type", "wrong rlimit value"),
-    ("process.scheduler.policy", "invalid scheduler policy"),
-    ("linux.namespaces.*.type", "namespace does not exist"),
-    ("linux.devices.*.type", "invalid device type"),
+const WORDS: &[(&[&str], &str)] = &[
+    (&["process", "rlimits", "*", "type"], "wrong rlimit value"),
     (
-        "linux.resources.devices.*.type",
+        &["process", "scheduler", "policy"],
+        "invalid scheduler policy",
+    ),
+    (
+        &["linux", "namespaces", "*", "type"],
+        "namespace does not exist",
+    ),
+    (&["linux", "devices", "*", "type"], "invalid device type"),
+    (
+        &["linux", "resources", "devices", "*", "type"],
         "invalid cgroup device type",
     ),
 ];
@@ -124,7 +130,7 @@ fn refused(text: &str, parsed: &str, error: &serde_json::Error) -> Error {
     };
     let at = format!(" at line {} column {}", error.line(), error.column());
     let message = error.to_string();
-    let message = message.strip_suffix(&at).unwrap_or(&message);
+    let message = one_line(message.strip_suffix(&at).unwrap_or(&message));
     let (line, column) = scan::line_column(
         text,
         scan::locate(text, &property).map_or(0, |original| original.start),
@@ -134,7 +140,7 @@ fn refused(text: &str, parsed: &str, error: &serde_json::Error) -> Error {
         .find(|(pattern, _)| matches(property.steps(), pattern))
         .map(|(_, said)| {
             let value = parsed.get(span).unwrap_or_default();
-            format!("{said}: {}: ", value.trim_matches('"'))
+            format!("{said}: {}: ", one_line(value.trim_matches('"')))
         })
         .unwrap_or_default();
     invalid(format!(
@@ -227,6 +233,28 @@ mod tests {
             let message = message(text);
             assert!(message.starts_with(start), "{message}");
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        let text = format!(
+            r#"{{"process":{{"cwd":"/","user":{{"uid":"a\nb{}"}}}}}}"#,
+            "x".repeat(1 << 20)
+        );
+        let message = message(&text);
+        assert!(
+            message.starts_with(r#"process.user.uid: invalid type: string "a\nbxx"#),
+            "{message}"
+        );
+        assert!(message.ends_with("xx... at line 1 column 37"), "{message}");
+        assert!(message.len() < 600);
+        let newline = "{\"linux\":{\"namespaces\":[{\"type\":\"a\\nb\"}]}}";
+        assert!(
+            !super::parse(newline.as_bytes())
+                .unwrap_err()
+                .to_string()
+                .contains('\n')
+        );
     }
 
     #[test]

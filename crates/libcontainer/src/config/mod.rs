@@ -31,6 +31,10 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 
 /// How many violations one message tells: a list of 100 000 bad mounts helps nobody.
 const MAX_TOLD: usize = 32;
+/// How many are kept: 16 MiB of them would fill the memory.
+const MAX_FINDINGS: usize = 1000;
+/// How long the text of one may be: it may quote a string of megabytes.
+const MAX_TEXT: usize = 512;
 
 /// A runtime-spec configuration that was read and that breaks no rule.
 #[derive(Debug)]
@@ -233,7 +237,8 @@ impl Config {
     }
 }
 
-/// Every rule that a configuration breaks; none for one that [`Config::from_spec`] takes.
+/// Every rule that a configuration breaks (the first thousand); none for one that
+/// [`Config::from_spec`] takes.
 #[must_use]
 pub fn violations(spec: &Spec) -> Vec<Violation> {
     rules::check(spec).0
@@ -251,15 +256,34 @@ fn refuse<'f, T, D: Display>(
     let mut told: Vec<String> = findings
         .iter()
         .take(MAX_TOLD)
-        .map(|finding| tell(finding).1.to_string())
+        .map(|finding| one_line(&tell(finding).1.to_string()))
         .collect();
     if findings.len() > MAX_TOLD {
-        told.push(format!(
-            "and {} more",
-            findings.len().saturating_sub(MAX_TOLD)
-        ));
+        let more = findings.len().saturating_sub(MAX_TOLD);
+        let bound = if findings.len() < MAX_FINDINGS {
+            ""
+        } else {
+            "at least "
+        };
+        told.push(format!("and {bound}{more} more"));
     }
     Err(Error::new(kind, told.join("; ")).with_property(tell(first).0.to_string()))
+}
+
+/// The text on one line and of bounded length, whatever it quotes.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for (at, char) in text.chars().enumerate() {
+        if at == MAX_TEXT {
+            line.push_str("...");
+            break;
+        }
+        match char.is_control() {
+            true => line.extend(char.escape_default()),
+            false => line.push(char),
+        }
+    }
+    line
 }
 
 fn missing(property: &str) -> Error {

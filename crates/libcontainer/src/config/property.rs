@@ -88,14 +88,13 @@ impl fmt::Display for Property {
     }
 }
 
-/// Does the path fit a pattern of dotted names, in which `*` stands for an index?
-pub(super) fn matches(path: &[Step<'_>], pattern: &str) -> bool {
-    let mut names = pattern.split('.').filter(|name| !name.is_empty());
-    path.iter().all(|step| match (step, names.next()) {
-        (Step::Name(name), Some(expected)) => name == expected,
-        (Step::Index(_), Some(expected)) => expected == "*",
-        (_, None) => false,
-    }) && names.next().is_none()
+/// Does the path fit a pattern of names, in which `*` stands for an index?
+pub(super) fn matches(path: &[Step<'_>], pattern: &[&str]) -> bool {
+    path.len() == pattern.len()
+        && path.iter().zip(pattern).all(|(step, expected)| match step {
+            Step::Name(name) => name == expected,
+            Step::Index(_) => *expected == "*",
+        })
 }
 
 fn is_word(name: &str) -> bool {
@@ -139,17 +138,17 @@ mod tests {
     fn patterns() {
         let third = Property::at("mounts").index(3);
         for (property, pattern, expected) in [
-            (&Property(Vec::new()), "", true),
-            (&third, "", false),
-            (&third, "mounts.*", true),
-            (&third, "mounts", false),
-            (&third, "mounts.*.options", false),
-            (&Property::at("mounts.x"), "mounts.*", false),
+            (&Property(Vec::new()), &[] as &[&str], true),
+            (&third, &[], false),
+            (&third, &["mounts", "*"], true),
+            (&third, &["mounts"], false),
+            (&third, &["mounts", "*", "options"], false),
+            (&Property::at("mounts.x"), &["mounts", "*"], false),
         ] {
             assert_eq!(
                 matches(property.steps(), pattern),
                 expected,
-                "{property} {pattern}"
+                "{property} {pattern:?}"
             );
         }
     }

@@ -15,53 +15,79 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_DEPTH: usize = 128;
 
 /// What the runtime-spec says is an object (only what oci-spec reads into a structure).
-const OBJECTS: &[&str] = &[
-    "",
-    "process",
-    "process.user",
-    "process.consoleSize",
-    "process.capabilities",
-    "process.rlimits.*",
-    "process.ioPriority",
-    "process.scheduler",
-    "process.execCPUAffinity",
-    "root",
-    "mounts.*",
-    "mounts.*.uidMappings.*",
-    "mounts.*.gidMappings.*",
-    "hooks",
-    "hooks.prestart.*",
-    "hooks.createRuntime.*",
-    "hooks.createContainer.*",
-    "hooks.startContainer.*",
-    "hooks.poststart.*",
-    "hooks.poststop.*",
-    "linux",
-    "linux.uidMappings.*",
-    "linux.gidMappings.*",
-    "linux.namespaces.*",
-    "linux.devices.*",
-    "linux.resources",
-    "linux.resources.devices.*",
-    "linux.resources.memory",
-    "linux.resources.cpu",
-    "linux.resources.pids",
-    "linux.resources.blockIO",
-    "linux.resources.blockIO.weightDevice.*",
-    "linux.resources.blockIO.throttleReadBpsDevice.*",
-    "linux.resources.blockIO.throttleWriteBpsDevice.*",
-    "linux.resources.blockIO.throttleReadIOPSDevice.*",
-    "linux.resources.blockIO.throttleWriteIOPSDevice.*",
-    "linux.resources.hugepageLimits.*",
-    "linux.resources.network",
-    "linux.resources.network.priorities.*",
-    "linux.seccomp",
-    "linux.seccomp.syscalls.*",
-    "linux.seccomp.syscalls.*.args.*",
-    "linux.intelRdt",
-    "linux.memoryPolicy",
-    "linux.personality",
+const OBJECTS: &[&[&str]] = &[
+    &[],
+    &["process"],
+    &["process", "user"],
+    &["process", "consoleSize"],
+    &["process", "capabilities"],
+    &["process", "rlimits", "*"],
+    &["process", "ioPriority"],
+    &["process", "scheduler"],
+    &["process", "execCPUAffinity"],
+    &["root"],
+    &["mounts", "*"],
+    &["mounts", "*", "uidMappings", "*"],
+    &["mounts", "*", "gidMappings", "*"],
+    &["hooks"],
+    &["hooks", "prestart", "*"],
+    &["hooks", "createRuntime", "*"],
+    &["hooks", "createContainer", "*"],
+    &["hooks", "startContainer", "*"],
+    &["hooks", "poststart", "*"],
+    &["hooks", "poststop", "*"],
+    &["linux"],
+    &["linux", "uidMappings", "*"],
+    &["linux", "gidMappings", "*"],
+    &["linux", "namespaces", "*"],
+    &["linux", "devices", "*"],
+    &["linux", "resources"],
+    &["linux", "resources", "devices", "*"],
+    &["linux", "resources", "memory"],
+    &["linux", "resources", "cpu"],
+    &["linux", "resources", "pids"],
+    &["linux", "resources", "blockIO"],
+    &["linux", "resources", "blockIO", "weightDevice", "*"],
+    &[
+        "linux",
+        "resources",
+        "blockIO",
+        "throttleReadBpsDevice",
+        "*",
+    ],
+    &[
+        "linux",
+        "resources",
+        "blockIO",
+        "throttleWriteBpsDevice",
+        "*",
+    ],
+    &[
+        "linux",
+        "resources",
+        "blockIO",
+        "throttleReadIOPSDevice",
+        "*",
+    ],
+    &[
+        "linux",
+        "resources",
+        "blockIO",
+        "throttleWriteIOPSDevice",
+        "*",
+    ],
+    &["linux", "resources", "hugepageLimits", "*"],
+    &["linux", "resources", "network"],
+    &["linux", "resources", "network", "priorities", "*"],
+    &["linux", "seccomp"],
+    &["linux", "seccomp", "syscalls", "*"],
+    &["linux", "seccomp", "syscalls", "*", "args", "*"],
+    &["linux", "intelRdt"],
+    &["linux", "memoryPolicy"],
+    &["linux", "personality"],
 ];
+
+const PIDS_LIMIT: &[&str] = &["linux", "resources", "pids", "limit"];
 
 /// What the walk found out about a document.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +108,7 @@ pub(super) fn document(text: &str) -> Result<Document> {
         {
             array = Some((Property::of(path), span.start));
         }
-        if value != Some(&b'n') && matches(path, "linux.resources.pids.limit") {
+        if value != Some(&b'n') && matches(path, PIDS_LIMIT) {
             has_pids_limit = true;
         }
     })?;
@@ -267,13 +293,18 @@ impl<'a> Walk<'a, '_> {
 
     fn string(&mut self) {
         self.at += 1;
-        while let Some(byte) = self.peek() {
-            self.at += match byte {
-                b'\\' => 2,
-                _ => 1,
-            };
-            if byte == b'"' {
-                break;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            match rest.iter().position(|&byte| matches!(byte, b'"' | b'\\')) {
+                Some(end) if rest.get(end) == Some(&b'"') => {
+                    self.at += end + 1;
+                    return;
+                }
+                Some(escape) => self.at += escape + 2,
+                None => {
+                    self.at = self.text.len();
+                    return;
+                }
             }
         }
     }

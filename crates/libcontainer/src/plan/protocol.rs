@@ -34,8 +34,10 @@ pub enum Kind {
 /// The bytes of text that a message can carry.
 pub const DETAIL: usize = 232;
 
+/// The bytes of a message: six words and the detail.
+pub const MESSAGE: usize = 24 + DETAIL;
+
 /// A message from init.
-#[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Message {
     /// One of [`Kind`].
@@ -51,7 +53,6 @@ pub struct Message {
 }
 
 /// Why an operation failed.
-#[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// One of [`Cause`].
@@ -113,19 +114,25 @@ causes! {
 
 impl Message {
     /// As it goes over the socket.
-    pub fn as_bytes(&self) -> &[u8; size_of::<Message>()] {
-        // SAFETY: the structure has no padding (five words and bytes), so all of it is initialised.
-        unsafe { &*core::ptr::from_ref(self).cast() }
+    pub fn to_bytes(self) -> [u8; MESSAGE] {
+        let mut bytes = [0; MESSAGE];
+        let Fault { cause, call, errno } = self.fault;
+        let words = [self.kind, self.a, cause, call, errno, self.length];
+        for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes[MESSAGE - DETAIL..].copy_from_slice(&self.detail);
+        bytes
     }
 
     /// As it comes from the socket.
-    pub fn from_bytes(bytes: &[u8; size_of::<Message>()]) -> Self {
+    pub fn from_bytes(bytes: &[u8; MESSAGE]) -> Self {
         let word = |index: usize| {
             let at = index * 4;
-            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
         let mut detail = [0; DETAIL];
-        detail.copy_from_slice(&bytes[24..]);
+        detail.copy_from_slice(&bytes[MESSAGE - DETAIL..]);
         let fault = Fault { cause: word(2), call: word(3), errno: word(4) };
         Self { kind: word(0), a: word(1), fault, length: word(5), detail }
     }

@@ -125,10 +125,17 @@ fn process_ids(spec: &Spec) -> Vec<(Property, u32, Kind)> {
         (Property::at("process.user.gid"), user.gid(), Kind::Gid),
     ];
     let groups = view::list(user.additional_gids().as_ref());
-    ids.extend(groups.iter().enumerate().map(|(index, gid)| {
-        let property = Property::at("process.user.additionalGids").index(index);
-        (property, *gid, Kind::AdditionalGid)
-    }));
+    // Beyond the limit of groups another rule has spoken.
+    ids.extend(
+        groups
+            .iter()
+            .take(MAX_GROUPS)
+            .enumerate()
+            .map(|(index, gid)| {
+                let property = Property::at("process.user.additionalGids").index(index);
+                (property, *gid, Kind::AdditionalGid)
+            }),
+    );
     ids
 }
 

@@ -18,6 +18,7 @@ use std::fmt;
 
 use oci_spec::runtime::Spec;
 
+use super::MAX_FINDINGS;
 use super::property::Property;
 use crate::error::Warning;
 
@@ -89,6 +90,9 @@ impl Report<'_> {
 
     /// A part of the rule's property breaks the rule.
     fn wrong_at(&mut self, property: Property, wrong: impl Into<String>) {
+        if self.violations.len() >= MAX_FINDINGS {
+            return;
+        }
         self.violations.push(Violation {
             property,
             wrong: wrong.into(),
@@ -98,6 +102,9 @@ impl Report<'_> {
 
     /// What the runtime-spec forbids and every runtime accepts.
     fn warn_at(&mut self, property: &Property, message: impl Into<String>) {
+        if self.warnings.len() >= MAX_FINDINGS {
+            return;
+        }
         self.warnings.push(Warning {
             property: property.to_string(),
             message: message.into(),
@@ -115,7 +122,7 @@ const SUBJECTS: &[&[Rule]] = &[
     strings::RULES,
 ];
 
-/// Every rule that the configuration breaks, and the warnings.
+/// Every rule that the configuration breaks, and the warnings; at most `MAX_FINDINGS` of each.
 pub(super) fn check(spec: &Spec) -> (Vec<Violation>, Vec<Warning>) {
     let mut violations = Vec::new();
     let mut warnings = Vec::new();
@@ -128,4 +135,40 @@ pub(super) fn check(spec: &Spec) -> (Vec<Violation>, Vec<Warning>) {
         (rule.check)(spec, &mut report);
     }
     (violations, warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A rule that no bad fixture breaks could be a rule that nothing breaks.
+    #[test]
+    fn each_rule_is_broken_by_a_bad_fixture() {
+        let bad = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bad");
+        let mut broken: Vec<Violation> = Vec::new();
+        for entry in fs::read_dir(bad).unwrap() {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            if let Ok(spec) = serde_json::from_slice(&bytes) {
+                broken.extend(check(&spec).0);
+            }
+        }
+        let groups: String = "1,".repeat(65537);
+        let process =
+            format!(r#"{{"process":{{"cwd":"/","user":{{"additionalGids":[{groups}1]}}}}}}"#);
+        broken.extend(check(&serde_json::from_str(&process).unwrap()).0);
+        for rule in SUBJECTS.iter().copied().flatten() {
+            assert!(
+                broken.iter().any(|violation| {
+                    violation.allowed == rule.allowed
+                        && violation.property.to_string().starts_with(rule.property)
+                }),
+                "{}: {}",
+                rule.property,
+                rule.allowed
+            );
+        }
+    }
 }

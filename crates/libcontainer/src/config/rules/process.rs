@@ -83,7 +83,7 @@ fn cwd(spec: &Spec, report: &mut Report<'_>) {
 fn env(spec: &Spec, report: &mut Report<'_>) {
     let env = view::list(view::process(spec).and_then(|process| process.env().as_ref()));
     for (index, variable) in env.iter().enumerate() {
-        // The value may be a secret: a message repeats the name at most.
+        // A value may be a secret: only what has none is repeated.
         let wrong = match variable.split_once('=') {
             _ if variable.contains('\0') => "contains nul byte (\\x00)".to_owned(),
             None => format!("missing '=': {variable:?}"),

@@ -1,0 +1,16 @@
+//! The host side of a start: spawns init, serves its requests, and talks through the gate.
+//!
+//! The conversation is drawn in `plan/protocol.rs`.
+
+mod conversation;
+mod executable;
+mod gate;
+mod maps;
+mod namespace;
+mod serve;
+mod spawn;
+
+pub(crate) use executable::Executable;
+pub(crate) use gate::{listen, open};
+pub(crate) use serve::{Host, serve};
+pub(crate) use spawn::{Init, Streams, spawn};

@@ -1,0 +1,113 @@
+//! Serves init until the container is created.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use super::conversation::{Received, hear, say_continue};
+use super::maps::{map_ids, set_oom_score};
+use super::spawn::Init;
+use crate::cgroup::Cgroup;
+use crate::container::ExitStatus;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::protocol::{Cause, Fault, Kind, Message};
+use crate::plan::{Plan, explain, record};
+use crate::process::ProcessId;
+use crate::sys::limits::prlimit;
+
+/// What the host side works with while init runs.
+pub(crate) struct Host<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) cgroup: &'a Cgroup,
+    /// Puts on record that the container is created, by this process.
+    pub(crate) created: &'a mut dyn FnMut(ProcessId) -> Result<()>,
+}
+
+/// Answers init's requests until it stands at the gate and that is on record.
+pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
+    if !host.plan.two_stages {
+        born(init, host.plan)?;
+    }
+    loop {
+        let (message, descriptor) = match hear(init.control.as_fd())? {
+            Received::Message(message, descriptor) => (message, descriptor),
+            Received::HungUp => return Err(killed(init, host.plan)),
+        };
+        match message.kind {
+            kind if kind == Kind::Spawned as u32 => {
+                second_stage(init, host.plan, &message, descriptor)?;
+            }
+            kind if kind == Kind::Cgroups as u32 => {
+                let files = host.cgroup.join_files()?;
+                let files: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+                say_continue(init.control.as_fd(), &files)?;
+            }
+            kind if kind == Kind::Created as u32 => {
+                set_limits(init, host.plan)?;
+                (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
+                return say_continue(init.control.as_fd(), &[]);
+            }
+            _ => return Err(failed(host.plan, &message)),
+        }
+    }
+}
+
+/// The second stage is there, and waits for its ids to be mapped.
+fn second_stage(
+    init: &mut Init,
+    plan: &Plan,
+    message: &Message,
+    pidfd: Option<OwnedFd>,
+) -> Result<()> {
+    let pid = i32::try_from(message.a).unwrap_or(0);
+    let pidfd = pidfd.ok_or_else(|| Error::new(ErrorKind::Internal, "init sent no pidfd"))?;
+    init.replace(pid, pidfd);
+    born(init, plan)?;
+    say_continue(init.control.as_fd(), &[])
+}
+
+/// The container's first process exists.
+fn born(init: &Init, plan: &Plan) -> Result<()> {
+    if let Some((users, groups)) = &plan.host.id_maps {
+        map_ids(init.pid(), users, groups, plan.host.deny_setgroups)?;
+    }
+    match plan.host.oom_score_adj {
+        Some(adjustment) => set_oom_score(init.pid(), adjustment),
+        None => Ok(()),
+    }
+}
+
+/// From outside, because raising a limit needs a privilege that init may have given up, and late,
+/// because init itself shall not run into one.
+fn set_limits(init: &Init, plan: &Plan) -> Result<()> {
+    for limit in &plan.host.rlimits {
+        prlimit(init.pid(), limit.resource, limit.soft, limit.hard).map_err(|errno| {
+            let (property, name) = (&limit.property, limit.name);
+            let call = format!("{property}: prlimit({name}, {}, {})", limit.soft, limit.hard);
+            Error::os(call, errno as i32).with_property(property)
+        })?;
+    }
+    Ok(())
+}
+
+/// Init reported a failure.
+fn failed(plan: &Plan, message: &Message) -> Error {
+    if message.kind != Kind::Failed as u32 {
+        return Error::new(ErrorKind::Internal, format!("init sent message {}", message.kind));
+    }
+    let length = usize::try_from(message.length).unwrap_or(0);
+    let detail = message.detail.get(..length).unwrap_or(&[]);
+    explain(record(&plan.image, message.a).as_ref(), message.fault, detail)
+}
+
+/// Init has ended without a word: the kernel killed it, or somebody else did.
+fn killed(init: &mut Init, plan: &Plan) -> Error {
+    let operation = init.operation();
+    let how = match init.end() {
+        Ok(ExitStatus::Signaled(signal)) => format!("init was killed by signal {signal}"),
+        Ok(ExitStatus::Exited(status)) => format!("init exited with status {status}"),
+        Err(error) => return error.context("init has ended"),
+    };
+    let record = record(&plan.image, operation);
+    explain(record.as_ref(), Fault::of(Cause::BadReply), &[])
+        .with_kind(ErrorKind::Os)
+        .in_place_of_cause(&how)
+}

@@ -1,0 +1,166 @@
+//! Spawns init and hands it its plan.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::ftruncate;
+
+use super::conversation::say;
+use super::executable::{Executable, sealed};
+use super::namespace::open_namespace;
+use crate::container::ExitStatus;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::plan::protocol::StatusPage;
+use crate::plan::{Plan, Received};
+use crate::process::exit_status;
+use crate::sys::pidfd::pidfd_send_signal;
+use crate::sys::spawn::{Child, Spawn};
+use crate::sys::{own, spawn as sys};
+
+/// The descriptors that init gets beside its plan.
+#[derive(Debug)]
+pub(crate) struct Streams<'a> {
+    /// The listening socket.
+    pub(crate) gate: BorrowedFd<'a>,
+    /// The standard streams, if the caller gave some.
+    pub(crate) stdio: Option<&'a [OwnedFd; 3]>,
+    /// The v2 cgroup.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Init while it works. Dropping the value kills it, unless it was let go.
+#[derive(Debug)]
+pub(crate) struct Init {
+    /// The container's first process, or the first stage as long as there is no second one.
+    process: Option<Child>,
+    pub(super) control: OwnedFd,
+    status: OwnedFd,
+}
+
+/// Spawns init; from here on it works by itself.
+pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>) -> Result<Init> {
+    let namespaces = open_namespaces(plan)?;
+    let image = sealed(c"tare-plan", plan.image.bytes(), MFdFlags::from_bits_retain(0))?;
+    let status = status_page()?;
+    let (ours, theirs) = control_pair(plan)?;
+    let number = CString::new(theirs.as_raw_fd().to_string()).unwrap_or_default();
+    let child = sys::spawn(&Spawn {
+        executable: executable.as_fd(),
+        arguments: [c"tare-init", &number],
+        inherited: theirs.as_fd(),
+        namespaces: plan.spawn_flags,
+        cgroup: if plan.two_stages { None } else { streams.cgroup },
+    })
+    .map_err(|failed| Error::os(failed.call, failed.errno as i32).context("spawn init"))?;
+    let init = Init { process: Some(child), control: ours, status };
+    drop(theirs);
+    let mut along: Vec<RawFd> = vec![image.as_raw_fd(), init.status.as_raw_fd()];
+    let mut namespaces = namespaces.iter();
+    for received in &plan.received {
+        let fd = match received {
+            Received::Gate => Some(streams.gate.as_raw_fd()),
+            Received::Stdio(stream) => streams.stdio.map(|stdio| stdio[*stream].as_raw_fd()),
+            Received::Namespace { .. } => namespaces.next().map(AsRawFd::as_raw_fd),
+            Received::UnifiedCgroup => streams.cgroup.map(|cgroup| cgroup.as_raw_fd()),
+        };
+        along.push(fd.ok_or_else(|| Error::new(ErrorKind::Internal, "a descriptor is missing"))?);
+    }
+    let length = u32::try_from(plan.image.bytes().len()).unwrap_or(u32::MAX);
+    say(init.control.as_fd(), length, &along).context(|| "hand over the plan")?;
+    Ok(init)
+}
+
+fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
+    let namespaces = plan.received.iter().filter_map(|received| match received {
+        Received::Namespace { kind, path, property } => Some((*kind, path, property)),
+        _ => None,
+    });
+    namespaces.map(|(kind, path, property)| open_namespace(kind, path, property)).collect()
+}
+
+/// The page that says where init is, even when it was killed.
+fn status_page() -> Result<OwnedFd> {
+    let failed = |call: &str, errno: nix::errno::Errno| {
+        Error::os(format!("{call} of init's status page"), errno as i32)
+    };
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let page =
+        memfd_create(c"tare-status", flags).map_err(|errno| failed("memfd_create", errno))?;
+    let size = i64::try_from(size_of::<StatusPage>()).unwrap_or(0);
+    ftruncate(&page, size).map_err(|errno| failed("ftruncate", errno))?;
+    let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+    fcntl(&page, FcntlArg::F_ADD_SEALS(seals)).map_err(|errno| failed("F_ADD_SEALS", errno))?;
+    Ok(page)
+}
+
+/// The pair over which host side and init talk. Init's end lies above the descriptors that the user's
+/// process inherits, which may have holes.
+fn control_pair(plan: &Plan) -> Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(|errno| Error::os("socketpair(AF_UNIX, SOCK_SEQPACKET)", errno as i32))?;
+    let least = i32::try_from(plan.preserve_fds.saturating_add(3)).unwrap_or(i32::MAX);
+    if theirs.as_raw_fd() >= least {
+        return Ok((ours, theirs));
+    }
+    let moved = fcntl(&theirs, FcntlArg::F_DUPFD_CLOEXEC(least))
+        .map_err(|errno| Error::os(format!("fcntl(F_DUPFD_CLOEXEC, {least})"), errno as i32))?;
+    Ok((ours, own(moved)))
+}
+
+impl Init {
+    /// The process that the next steps are about.
+    pub(super) fn pid(&self) -> i32 {
+        self.process.as_ref().map_or(0, |child| child.pid)
+    }
+
+    /// The first stage has done its work: the container's first process takes its place.
+    pub(super) fn replace(&mut self, pid: i32, pidfd: OwnedFd) {
+        if let Some(first) = self.process.replace(Child { pid, pidfd }) {
+            // It exits after its report. Whoever else reaps it is welcome.
+            crate::sys::pidfd::waitid(first.pidfd.as_fd()).ok();
+        }
+    }
+
+    /// The operation that init was in last.
+    pub(super) fn operation(&self) -> u32 {
+        let mut word = [0; 4];
+        match nix::sys::uio::pread(&self.status, &mut word, 0) {
+            Ok(4) => u32::from_le_bytes(word),
+            _ => 0,
+        }
+    }
+
+    /// How init ended, once it has hung up.
+    pub(super) fn end(&mut self) -> Result<ExitStatus> {
+        match self.process.take() {
+            Some(child) => exit_status(child.pidfd.as_fd()),
+            None => Err(Error::new(ErrorKind::Internal, "init has ended twice")),
+        }
+    }
+
+    pub(super) fn pidfd(&self) -> Result<BorrowedFd<'_>> {
+        let child = self.process.as_ref();
+        child.map(|child| child.pidfd.as_fd()).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "init has ended")
+        })
+    }
+
+    /// Lets init go: it stays when the value is dropped.
+    pub(crate) fn release(mut self) -> Option<OwnedFd> {
+        self.process.take().map(|child| child.pidfd)
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        if let Some(child) = self.process.take() {
+            // It may have ended already, and may have been reaped by others: gone is gone.
+            pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL).ok();
+            crate::sys::pidfd::waitid(child.pidfd.as_fd()).ok();
+        }
+    }
+}
