@@ -1,18 +1,19 @@
 //! The front door: a runtime with its store, and containers.
 
+mod create;
+mod delete;
+mod lifecycle;
+mod runtime;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::bundle::Bundle;
-use crate::error::{Error, ErrorKind, Result, Warning};
-use crate::host::HostFacts;
+pub use lifecycle::Container;
+pub use runtime::Runtime;
 
-/// Containers below one state directory. Cheap to clone, and usable from any thread.
-#[derive(Debug, Clone)]
-pub struct Runtime {
-    root: PathBuf,
-}
+use crate::error::{Result, Warning};
 
 /// What `create` is told beside the bundle.
 #[derive(Debug, Default)]
@@ -120,131 +121,13 @@ pub struct ListEntry {
     pub state: Result<State>,
 }
 
-/// A container. Dropping the value does nothing to the container.
-#[derive(Debug)]
-pub struct Container {
-    id: String,
-}
-
-impl Runtime {
-    /// Containers whose state lies below the absolute path `root`. Nothing is made until `create`.
-    ///
-    /// # Errors
-    ///
-    /// If the host lacks what tare needs.
-    pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
-        Ok(Self { root: root.into() })
-    }
-
-    /// The same with facts that the caller gives.
-    #[must_use]
-    pub fn with_facts(root: impl Into<PathBuf>, _facts: HostFacts) -> Self {
-        Self { root: root.into() }
-    }
-
-    /// The state directory.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Creates a container and leaves it at the gate before the user's process.
-    ///
-    /// # Errors
-    ///
-    /// If anything fails; then nothing is left.
-    pub fn create(&self, _id: &str, _bundle: &Bundle, _options: CreateOptions) -> Result<Created> {
-        Err(Error::new(ErrorKind::Internal, "not there yet"))
-    }
-
-    /// The container of this id.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] if there is none.
-    pub fn container(&self, id: &str) -> Result<Container> {
-        Ok(Container { id: id.to_string() })
-    }
-
-    /// All containers, sorted by id. A state root that does not exist holds none.
-    ///
-    /// # Errors
-    ///
-    /// If the state root can't be read.
-    pub fn list(&self) -> Result<Vec<ListEntry>> {
-        Ok(Vec::new())
-    }
-
-    /// Removes everything that a container of this id has left: also what an interrupted create left.
-    ///
-    /// # Errors
-    ///
-    /// If it is still running and `delete` is [`Delete::Stopped`], or something could not be removed.
-    pub fn delete(&self, _id: &str, _delete: Delete) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Container {
-    /// The id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// What the container is now.
-    ///
-    /// # Errors
-    ///
-    /// If its state can't be read.
-    pub fn state(&self) -> Result<State> {
-        Err(Error::new(ErrorKind::Internal, "not there yet"))
-    }
-
-    /// Lets the user's process run. Returns when it was executed.
-    ///
-    /// # Errors
-    ///
-    /// If the container isn't in the state `created`, or the program can't be executed.
-    pub fn start(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Sends a signal (signal(7)) to the first process; SIGKILL, in a container that shares its pid
-    /// namespace, to all.
-    ///
-    /// # Errors
-    ///
-    /// If it isn't running.
-    pub fn kill(&self, _signal: i32) -> Result<()> {
-        Ok(())
-    }
-
-    /// Blocks until the first process has ended, and says how: also when some other thread of the caller
-    /// has reaped it, and when the caller isn't its parent (Linux 6.15).
-    ///
-    /// # Errors
-    ///
-    /// If the exit status is lost.
-    pub fn wait(&self) -> Result<ExitStatus> {
-        Err(Error::new(ErrorKind::Internal, "not there yet"))
-    }
-
-    /// A descriptor that polls readable when the first process has ended (pidfd_open(2)).
-    ///
-    /// # Errors
-    ///
-    /// If it has ended already and was reaped.
-    pub fn pidfd(&self) -> Result<OwnedFd> {
-        Err(Error::new(ErrorKind::Internal, "not there yet"))
-    }
-
-    /// See [`Runtime::delete`].
-    ///
-    /// # Errors
-    ///
-    /// See [`Runtime::delete`].
-    pub fn delete(&self, _delete: Delete) -> Result<()> {
-        Ok(())
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        })
     }
 }

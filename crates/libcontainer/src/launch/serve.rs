@@ -8,8 +8,8 @@ use super::spawn::Init;
 use crate::cgroup::Cgroup;
 use crate::container::ExitStatus;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::protocol::{Cause, Fault, Kind, Message};
-use crate::plan::{Plan, explain, record};
+use crate::plan::protocol::{Kind, Message};
+use crate::plan::{Plan, explain, explain_killed, record};
 use crate::process::ProcessId;
 use crate::sys::limits::prlimit;
 
@@ -106,8 +106,5 @@ fn killed(init: &mut Init, plan: &Plan) -> Error {
         Ok(ExitStatus::Exited(status)) => format!("init exited with status {status}"),
         Err(error) => return error.context("init has ended"),
     };
-    let record = record(&plan.image, operation);
-    explain(record.as_ref(), Fault::of(Cause::BadReply), &[])
-        .with_kind(ErrorKind::Os)
-        .in_place_of_cause(&how)
+    explain_killed(record(&plan.image, operation).as_ref(), &how)
 }

@@ -110,19 +110,32 @@ impl<'a> Compilation<'a> {
         self.warnings.push(Warning { property: property.into(), message: message.into() });
     }
 
+    /// Whether the caller may change groups in a user namespace that it makes.
+    pub(super) fn may_set_groups(&self) -> bool {
+        const CAP_SETGID: u32 = 6;
+        self.facts.capabilities.effective & (1 << CAP_SETGID) != 0
+    }
+
     fn finish(self) -> Result<Plan> {
+        let linux = self.spec.linux().as_ref();
+        let resources = linux.and_then(|linux| linux.resources().as_ref());
+        let devices = resources.and_then(|resources| resources.devices().as_deref());
         let host = HostSteps {
             id_maps: self.namespaces.id_maps(self.spec),
+            deny_setgroups: !self.may_set_groups(),
             oom_score_adj: process::oom_score_adj(self.spec),
             rlimits: process::rlimits(self.spec),
             cgroups: self.placement,
+            device_rules: cgroup::rules(devices)?,
         };
         Ok(Plan {
             image: self.image.finish(self.request.preserve_fds)?,
             received: self.received,
             spawn_flags: self.namespaces.spawn_flags(),
             two_stages: self.namespaces.two_stages,
+            own_pid_namespace: self.namespaces.is_new(LinuxNamespaceType::Pid),
             host,
+            preserve_fds: self.request.preserve_fds,
             rootfs: root::path(self.spec, self.request.bundle),
             warnings: self.warnings,
         })

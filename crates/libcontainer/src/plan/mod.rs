@@ -21,8 +21,9 @@ use std::path::PathBuf;
 pub(crate) use compile::{Request, compile};
 pub(crate) use image::Image;
 pub(crate) use namespaces::IdMap;
+pub(crate) use text::{explain, explain_killed, explain_start, record};
 
-use crate::cgroup::Placement;
+use crate::cgroup::{DeviceRule, Placement};
 use crate::error::Warning;
 
 /// What a configuration means on a host. Its text form lists every step, each with the property of
@@ -37,8 +38,12 @@ pub struct Plan {
     pub(crate) spawn_flags: u64,
     /// Whether init clones a second stage, which is the container's first process then.
     pub(crate) two_stages: bool,
+    /// Whether its processes end with its first one: they do in a pid namespace of its own.
+    pub(crate) own_pid_namespace: bool,
     /// What the host side does to the container's first process.
     pub(crate) host: HostSteps,
+    /// How many descriptors from 3 on the user's process inherits.
+    pub(crate) preserve_fds: u32,
     /// The root filesystem on the host.
     pub(crate) rootfs: PathBuf,
     /// What was left out, as the specification says.
@@ -63,12 +68,16 @@ pub(crate) enum Received {
 pub(crate) struct HostSteps {
     /// Ids of a new user namespace: users, then groups.
     pub(crate) id_maps: Option<(Vec<IdMap>, Vec<IdMap>)>,
+    /// Whether setgroups(2) is forbidden in it: for callers who may not change groups themselves.
+    pub(crate) deny_setgroups: bool,
     /// `/proc/PID/oom_score_adj`.
     pub(crate) oom_score_adj: Option<i32>,
     /// prlimit(2).
     pub(crate) rlimits: Vec<Rlimit>,
     /// Where the container's cgroups are.
     pub(crate) cgroups: Placement,
+    /// Which devices its processes can use.
+    pub(crate) device_rules: Vec<DeviceRule>,
 }
 
 /// A resource limit (getrlimit(2)).

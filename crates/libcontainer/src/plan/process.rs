@@ -1,6 +1,6 @@
 //! The user's process: working directory, identity, limits, program.
 
-use oci_spec::runtime::{PosixRlimitType, Process, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, PosixRlimitType, Process, Spec};
 
 use super::capabilities;
 use super::compile::Compilation;
@@ -59,7 +59,10 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     plan.image.push("process.capabilities.bounding", &drop)?;
     let gids = user.additional_gids().as_deref().unwrap_or(&[]);
     let bytes: Vec<u8> = gids.iter().flat_map(|gid| gid.to_le_bytes()).collect();
-    if let Some(groups) = Gids::from_bytes(&bytes) {
+    let denied = plan.namespaces.is_new(LinuxNamespaceType::User) && !plan.may_set_groups();
+    if let Some(groups) = Gids::from_bytes(&bytes)
+        && !(denied && gids.is_empty())
+    {
         plan.image.push("process.user.additionalGids", &Operation::SetGroups { groups })?;
     }
     let ids = Operation::SetUser { uid: user.uid(), gid: user.gid() };

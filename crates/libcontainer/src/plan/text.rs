@@ -109,6 +109,23 @@ pub(crate) fn explain(record: Option<&Record<'_>>, fault: Fault, detail: &[u8]) 
     error.context(&property).with_property(property)
 }
 
+/// What `start` heard of init: only the program itself is behind the gate.
+pub(crate) fn explain_start(fault: Fault, detail: &[u8]) -> Error {
+    let error = why(fault, &[], None);
+    let Some(errno) = error.errno() else { return error.context("start") };
+    error.in_words(format!("exec {}: {}", detail.escape_ascii(), errno_text(errno)))
+}
+
+/// Init ended without a word, in this operation.
+pub(crate) fn explain_killed(record: Option<&Record<'_>>, how: &str) -> Error {
+    let error = Error::new(ErrorKind::Os, how);
+    let Some(record) = record else { return error };
+    let property = record.property.bytes().escape_ascii().to_string();
+    let doing = doing(&record.operation);
+    let error = if doing.is_empty() { error } else { error.context(doing) };
+    error.context(&property).with_property(property)
+}
+
 fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error {
     if fault.cause != Cause::Call as u32 {
         let text = protocol::cause_text(fault.cause).unwrap_or("init sent nonsense");

@@ -5,12 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Placement;
 use crate::container::{State, Status};
 use crate::error::Result;
 use crate::process::{Inode, LiveProcess, ProcessId};
-
-/// Where the container's cgroups are.
-pub(crate) type Placement = serde_json::Value;
 
 /// The version of the record. Fields may be added with `#[serde(default)]`; anything else is another
 /// format, and one that we don't know is not read.
@@ -37,6 +35,8 @@ pub(crate) struct Intent {
     pub(crate) rootfs: PathBuf,
     /// Where its cgroups are, or will be.
     pub(crate) cgroup: Placement,
+    /// Whether its processes end with its first one.
+    pub(crate) own_pid_namespace: bool,
     /// The version of the runtime-spec that its configuration complies with.
     pub(crate) oci_version: String,
     /// The annotations of its configuration.
@@ -136,6 +136,7 @@ pub(super) mod tests {
             bundle: PathBuf::from("/bundle"),
             rootfs: PathBuf::from("/bundle/rootfs"),
             cgroup: Placement::default(),
+            own_pid_namespace: true,
             oci_version: "1.3.0".to_string(),
             annotations: BTreeMap::from([("key".to_string(), "\u{e4}\"\n".to_string())]),
             created: "1970-01-01T00:00:00Z".to_string(),

@@ -1,0 +1,171 @@
+//! Create: from a bundle to a container at the gate.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::SystemTime;
+
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::stat::{Mode, fstatat};
+use nix::unistd::geteuid;
+
+use super::{Container, CreateOptions, Created, Stdio};
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::host::HostFacts;
+use crate::launch::{self, Executable, Host, Streams};
+use crate::plan::{self, Plan, Request};
+use crate::process::ProcessId;
+use crate::state::{self, Entry, Intent, Record, Store};
+
+/// Compiles a bundle.
+pub(super) fn plan(
+    id: &str,
+    bundle: &Bundle,
+    options: &CreateOptions,
+    facts: &HostFacts,
+) -> Result<Plan> {
+    let request = Request {
+        id,
+        bundle: bundle.directory(),
+        has_stdio: !matches!(options.stdio, Stdio::Inherit),
+        preserve_fds: options.preserve_fds,
+        pivot: options.pivot,
+    };
+    plan::compile(bundle.config(), &request, facts)
+}
+
+/// See [`crate::Runtime::create`].
+pub(super) fn create(
+    store: &Store,
+    id: &str,
+    bundle: &Bundle,
+    options: &CreateOptions,
+    facts: &HostFacts,
+) -> Result<Created> {
+    state::check_id(id)?;
+    let plan = plan(id, bundle, options, facts)?;
+    check_rootfs(&plan.rootfs)?;
+    let record = Record::new(intent(id, bundle, &plan)?);
+    let mut made = Made::begin(store, &record, &plan)?;
+    let process = made.launch(record, options, &plan, facts)?;
+    made.keep();
+    Ok(Created {
+        container: Container::new(store.clone(), id, process),
+        warnings: plan.warnings,
+    })
+}
+
+/// The root filesystem must be there, and no link: what it is mounted from is what its path says.
+fn check_rootfs(rootfs: &Path) -> Result<()> {
+    let failed = |what: &str| {
+        let message = format!("invalid rootfs: {}: {what}", rootfs.display());
+        Error::new(ErrorKind::InvalidConfig, message).with_property("root.path")
+    };
+    let status = fstatat(nix::fcntl::AT_FDCWD, rootfs, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .map_err(|e| Error::os(format!("invalid rootfs: stat {}", rootfs.display()), e as i32))
+        .map_err(|e| e.with_property("root.path"))?;
+    match status.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => Ok(()),
+        libc::S_IFLNK => Err(failed("not an absolute path, or a symlink")),
+        _ => Err(failed("not a directory")),
+    }
+}
+
+/// What `delete --force` has to know, whatever becomes of this create.
+fn intent(id: &str, bundle: &Bundle, plan: &Plan) -> Result<Intent> {
+    let spec = bundle.config().spec();
+    let annotations = spec.annotations().iter().flatten();
+    Ok(Intent {
+        id: id.to_string(),
+        bundle: bundle.directory().to_path_buf(),
+        rootfs: plan.rootfs.clone(),
+        cgroup: plan.host.cgroups.clone(),
+        own_pid_namespace: plan.own_pid_namespace,
+        oci_version: spec.version().clone(),
+        annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        created: state::rfc3339(SystemTime::now()),
+        owner: geteuid().as_raw(),
+        creator: ProcessId::of_caller()?,
+    })
+}
+
+/// What a create has made so far. Dropping the value removes it, the record last.
+struct Made {
+    init: Option<launch::Init>,
+    cgroup: Option<Cgroup>,
+    entry: Option<Entry>,
+}
+
+impl Made {
+    fn begin(store: &Store, record: &Record, plan: &Plan) -> Result<Self> {
+        let entry = store.create(record)?;
+        let cgroup = Cgroup::new(plan.host.cgroups.clone());
+        Ok(Self { init: None, cgroup: Some(cgroup), entry: Some(entry) })
+    }
+
+    /// Spawns init and serves it until the container is created and that is on record. The v1 cgroups
+    /// are made while init works already.
+    fn launch(
+        &mut self,
+        mut record: Record,
+        options: &CreateOptions,
+        plan: &Plan,
+        facts: &HostFacts,
+    ) -> Result<Option<OwnedFd>> {
+        let (Some(entry), Some(cgroup)) = (&self.entry, &mut self.cgroup) else {
+            return Err(Error::new(ErrorKind::Internal, "launched twice"));
+        };
+        let executable = Executable::new(facts, entry.directory())?;
+        let gate = launch::listen(entry.directory())?;
+        let null = null_streams(&options.stdio)?;
+        let stdio = match &options.stdio {
+            Stdio::Fds(streams) => Some(streams),
+            _ => null.as_ref(),
+        };
+        cgroup.make_unified()?;
+        let streams = Streams { gate: gate.as_fd(), stdio, cgroup: cgroup.unified_fd() };
+        let started = launch::spawn(plan, &executable, &streams)
+            .context(|| "unable to start container process")?;
+        let init = self.init.insert(started);
+        cgroup.make_v1()?;
+        cgroup.apply_devices(&plan.host.device_rules)?;
+        let mut created = |process: ProcessId| {
+            record.init = Some(state::Init { process, executable: executable.inode() });
+            entry.write(&record)
+        };
+        launch::serve(init, &mut Host { plan, cgroup, created: &mut created })
+            .context(|| "unable to start container process")?;
+        Ok(self.init.take().and_then(launch::Init::release))
+    }
+
+    fn keep(mut self) {
+        if let Some(cgroup) = self.cgroup.take() {
+            cgroup.keep();
+        }
+        self.entry = None;
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.init = None;
+        self.cgroup = None;
+        if let Some(entry) = self.entry.take() {
+            // The failure that led here is what the caller is told.
+            entry.remove().ok();
+        }
+    }
+}
+
+/// The null device three times, if the caller wants it.
+fn null_streams(stdio: &Stdio) -> Result<Option<[OwnedFd; 3]>> {
+    if !matches!(stdio, Stdio::Null) {
+        return Ok(None);
+    }
+    let null = || {
+        open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::os("open /dev/null", errno as i32))
+    };
+    Ok(Some([null()?, null()?, null()?]))
+}

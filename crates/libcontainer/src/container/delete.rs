@@ -1,0 +1,53 @@
+//! The end of a container: processes, cgroups, state, in this order, so that the record is there for as
+//! long as there is something to remove.
+
+use std::time::Duration;
+
+use super::{Delete, Status};
+use crate::cgroup;
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::{Life, LiveProcess};
+use crate::state::Store;
+
+/// How long a killed process may take to end.
+const KILL_TIME: Duration = Duration::from_secs(10);
+
+/// See [`crate::Runtime::delete`].
+pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
+    let entry = match store.lock(id) {
+        Err(error) if error.kind() == ErrorKind::NotFound && delete == Delete::Force => {
+            return store.sweep(id);
+        }
+        entry => entry?,
+    };
+    let record = match entry.read() {
+        // Without a record nothing was made on the system, or nobody can know what.
+        Err(_) if delete == Delete::Force => return entry.remove(),
+        record => record?,
+    };
+    let observed = record.observe()?;
+    if observed.status == Status::Running && delete == Delete::Stopped {
+        let message = format!("cannot delete container {id} that is not stopped: running");
+        return Err(Error::new(ErrorKind::InvalidState, message));
+    }
+    if let Some(process) = observed.init {
+        kill(&process)?;
+    }
+    // Nothing outlives the first process of a pid namespace. Without one, or if create was interrupted,
+    // processes may be left that are known by their cgroup alone.
+    if record.init.is_none() || !record.intent.own_pid_namespace {
+        cgroup::kill_all(&record.intent.cgroup)?;
+    }
+    cgroup::destroy(&record.intent.cgroup)?;
+    entry.remove()
+}
+
+fn kill(process: &LiveProcess) -> Result<()> {
+    if process.signal(libc::SIGKILL)? == Life::Gone {
+        return Ok(());
+    }
+    match process.wait_exit(KILL_TIME)? {
+        Life::Gone => Ok(()),
+        Life::Alive => Err(Error::new(ErrorKind::InvalidState, "container init still running")),
+    }
+}
