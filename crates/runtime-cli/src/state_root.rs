@@ -93,7 +93,7 @@ pub(crate) fn runtime(globals: &Globals) -> anyhow::Result<Runtime> {
             .with_context(|| format!("mkdir {}", path.display()))
             .context("the path in $XDG_RUNTIME_DIR must be writable by the user")?;
     }
-    Ok(Runtime::new(root.path())?)
+    Ok(Runtime::new(root.path()))
 }
 
 /// The XDG base directory specification has what carries the sticky bit left alone by cleaners.

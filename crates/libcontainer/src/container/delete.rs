@@ -48,6 +48,9 @@ fn kill(process: &LiveProcess) -> Result<()> {
     }
     match process.wait_exit(KILL_TIME)? {
         Life::Gone => Ok(()),
-        Life::Alive => Err(Error::new(ErrorKind::InvalidState, "container init still running")),
+        Life::Alive => Err(Error::new(
+            ErrorKind::InvalidState,
+            "container init still running",
+        )),
     }
 }

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen as listen_on, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen as listen_on,
+    socket,
 };
 use nix::sys::stat::{Mode, fchmod};
 
@@ -22,8 +23,13 @@ fn address(directory: BorrowedFd<'_>) -> Result<UnixAddr> {
 }
 
 fn seqpacket() -> Result<OwnedFd> {
-    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
-        .map_err(|errno| Error::os("socket(AF_UNIX, SOCK_SEQPACKET)", errno as i32))
+    socket(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .map_err(|errno| Error::os("socket(AF_UNIX, SOCK_SEQPACKET)", errno as i32))
 }
 
 /// Makes the gate of a container.

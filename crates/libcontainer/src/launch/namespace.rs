@@ -15,17 +15,25 @@ pub(super) fn open_namespace(kind: u32, path: &Path, property: &str) -> Result<O
     // A FIFO would block, and a terminal must not become ours.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let failed = |call: &str, errno: nix::errno::Errno| {
-        Error::os(format!("{property}.path: {call}({})", path.display()), errno as i32)
-            .with_property(property)
+        Error::os(
+            format!("{property}.path: {call}({})", path.display()),
+            errno as i32,
+        )
+        .with_property(property)
     };
     let namespace = open(path, flags, Mode::empty()).map_err(|errno| failed("open", errno))?;
     match namespace_kind(namespace.as_fd()) {
         Ok(found) if found == kind => Ok(namespace),
         Ok(_) => Err(Error::new(
             ErrorKind::InvalidConfig,
-            format!("{property}.path: {} is a namespace of another type", path.display()),
+            format!(
+                "{property}.path: {} is a namespace of another type",
+                path.display()
+            ),
         )
         .with_property(property)),
-        Err(errno) => Err(failed("ioctl(NS_GET_NSTYPE)", errno).with_kind(ErrorKind::InvalidConfig)),
+        Err(errno) => {
+            Err(failed("ioctl(NS_GET_NSTYPE)", errno).with_kind(ErrorKind::InvalidConfig))
+        }
     }
 }

@@ -71,11 +71,7 @@ pub(crate) fn compile(config: &Config, request: &Request<'_>, facts: &HostFacts)
 }
 
 impl<'a> Compilation<'a> {
-    fn begin(
-        config: &'a Config,
-        request: &'a Request<'a>,
-        facts: &'a HostFacts,
-    ) -> Result<Self> {
+    fn begin(config: &'a Config, request: &'a Request<'a>, facts: &'a HostFacts) -> Result<Self> {
         let spec = config.spec();
         let linux = spec.linux().as_ref();
         let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
@@ -107,7 +103,10 @@ impl<'a> Compilation<'a> {
     }
 
     pub(super) fn warn(&mut self, property: impl Into<String>, message: impl Into<String>) {
-        self.warnings.push(Warning { property: property.into(), message: message.into() });
+        self.warnings.push(Warning {
+            property: property.into(),
+            message: message.into(),
+        });
     }
 
     /// Whether the caller may change groups in a user namespace that it makes.

@@ -12,8 +12,14 @@ use super::options::Options;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The devices that every container has: name, major, minor.
-const DEFAULT: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const DEFAULT: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 /// The links that every container has: target and path.
 const LINKS: [(&str, &str); 6] = [
@@ -54,9 +60,14 @@ fn dev_is_bound(plan: &Compilation<'_>) -> bool {
 /// All nodes: the configured ones override the default ones.
 fn nodes(plan: &Compilation<'_>) -> Result<Vec<Node>> {
     let linux = plan.spec.linux().as_ref();
-    let configured = linux.and_then(|linux| linux.devices().as_deref()).unwrap_or(&[]);
-    let configured: Vec<Node> =
-        configured.iter().enumerate().map(|(index, device)| node(index, device)).collect::<Result<_>>()?;
+    let configured = linux
+        .and_then(|linux| linux.devices().as_deref())
+        .unwrap_or(&[]);
+    let configured: Vec<Node> = configured
+        .iter()
+        .enumerate()
+        .map(|(index, device)| node(index, device))
+        .collect::<Result<_>>()?;
     let default = DEFAULT.iter().map(|(name, major, minor)| Node {
         property: "linux.devices".to_string(),
         path: Path::new("/dev").join(name),
@@ -67,8 +78,9 @@ fn nodes(plan: &Compilation<'_>) -> Result<Vec<Node>> {
         uid: 0,
         gid: 0,
     });
-    let mut all: Vec<Node> =
-        default.filter(|node| configured.iter().all(|other| other.path != node.path)).collect();
+    let mut all: Vec<Node> = default
+        .filter(|node| configured.iter().all(|other| other.path != node.path))
+        .collect();
     all.extend(configured);
     Ok(all)
 }
@@ -94,7 +106,10 @@ fn node(index: usize, device: &LinuxDevice) -> Result<Node> {
             )),
         })
     };
-    let (major, minor) = (number(device.major(), "major")?, number(device.minor(), "minor")?);
+    let (major, minor) = (
+        number(device.major(), "major")?,
+        number(device.minor(), "minor")?,
+    );
     Ok(Node {
         path: clean(device.path()),
         kind,
@@ -111,8 +126,13 @@ fn node(index: usize, device: &LinuxDevice) -> Result<Node> {
 pub(super) fn open_null(plan: &mut Compilation<'_>, property: &str) -> Result<u32> {
     let slot = plan.image.slot();
     let path = TextBuf::new("/dev/null")?;
-    let open =
-        Operation::OpenDevice { slot, path: path.text(), kind: libc::S_IFCHR, major: 1, minor: 3 };
+    let open = Operation::OpenDevice {
+        slot,
+        path: path.text(),
+        kind: libc::S_IFCHR,
+        major: 1,
+        minor: 3,
+    };
     plan.image.push(property, &open)?;
     Ok(slot)
 }
@@ -128,7 +148,13 @@ pub(super) fn open_early(plan: &mut Compilation<'_>) -> Result<OpenedNodes> {
         if node.kind != libc::S_IFIFO {
             let path = TextBuf::path(&node.path)?;
             let (kind, major, minor) = (node.kind, node.major, node.minor);
-            let open = Operation::OpenDevice { slot, path: path.text(), kind, major, minor };
+            let open = Operation::OpenDevice {
+                slot,
+                path: path.text(),
+                kind,
+                major,
+                minor,
+            };
             plan.image.push(&node.property, &open)?;
         }
         opened.0.push((node, slot));
@@ -139,7 +165,11 @@ pub(super) fn open_early(plan: &mut Compilation<'_>) -> Result<OpenedNodes> {
 /// Nodes and links.
 pub(super) fn make(plan: &mut Compilation<'_>, opened: OpenedNodes) -> Result<()> {
     if dev_is_bound(plan) {
-        if plan.spec.linux().as_ref().is_some_and(|linux| linux.devices().iter().flatten().count() > 0)
+        if plan
+            .spec
+            .linux()
+            .as_ref()
+            .is_some_and(|linux| linux.devices().iter().flatten().count() > 0)
         {
             plan.warn("linux.devices", "not made: /dev is a bind mount");
         }
@@ -152,7 +182,11 @@ pub(super) fn make(plan: &mut Compilation<'_>, opened: OpenedNodes) -> Result<()
                 continue;
             }
             let target = TextBuf::path(&node.path)?;
-            let bind = Operation::Attach { slot, target: target.text(), flags: attach::COPY };
+            let bind = Operation::Attach {
+                slot,
+                target: target.text(),
+                flags: attach::COPY,
+            };
             plan.image.push(&node.property, &bind)?;
         }
     } else {
@@ -162,7 +196,10 @@ pub(super) fn make(plan: &mut Compilation<'_>, opened: OpenedNodes) -> Result<()
     }
     for (target, path) in LINKS {
         let (target, path) = (TextBuf::new(target)?, TextBuf::new(path)?);
-        let link = Operation::Symlink { target: target.text(), path: path.text() };
+        let link = Operation::Symlink {
+            target: target.text(),
+            path: path.text(),
+        };
         plan.image.push("linux.devices", &link)?;
     }
     Ok(())

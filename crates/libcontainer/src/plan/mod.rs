@@ -58,7 +58,11 @@ pub(crate) enum Received {
     /// A standard stream that the caller gave.
     Stdio(usize),
     /// A namespace to join: its kind (`CLONE_NEW…`), its path, and the property that has it.
-    Namespace { kind: u32, path: PathBuf, property: String },
+    Namespace {
+        kind: u32,
+        path: PathBuf,
+        property: String,
+    },
     /// The directory of the container's v2 cgroup.
     UnifiedCgroup,
 }

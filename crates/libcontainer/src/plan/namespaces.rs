@@ -24,7 +24,11 @@ pub(crate) struct IdMap {
 
 impl From<&LinuxIdMapping> for IdMap {
     fn from(mapping: &LinuxIdMapping) -> Self {
-        Self { container: mapping.container_id(), host: mapping.host_id(), size: mapping.size() }
+        Self {
+            container: mapping.container_id(),
+            host: mapping.host_id(),
+            size: mapping.size(),
+        }
     }
 }
 
@@ -41,12 +45,11 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    pub(super) fn of(
-        spec: &Spec,
-        facts: &HostFacts,
-        received: &mut Vec<Received>,
-    ) -> Result<Self> {
-        let all = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
+    pub(super) fn of(spec: &Spec, facts: &HostFacts, received: &mut Vec<Received>) -> Result<Self> {
+        let all = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.namespaces().as_deref());
         let mut new = Vec::new();
         let mut joined: Vec<(LinuxNamespaceType, PathBuf, String)> = Vec::new();
         for (index, namespace) in all.unwrap_or(&[]).iter().enumerate() {
@@ -72,11 +75,19 @@ impl Namespaces {
             .map(|(typ, path, property)| {
                 let slot = u32::try_from(received.len()).unwrap_or(NO_SLOT);
                 let kind = flag(typ) as u32;
-                received.push(Received::Namespace { kind, path, property: property.clone() });
+                received.push(Received::Namespace {
+                    kind,
+                    path,
+                    property: property.clone(),
+                });
                 (typ, slot, property)
             })
             .collect();
-        Ok(Self { new, joined, two_stages })
+        Ok(Self {
+            new,
+            joined,
+            two_stages,
+        })
     }
 
     /// Whether the container has one of its own, new or joined.
@@ -91,7 +102,10 @@ impl Namespaces {
     /// What is made by clone3(2). Not the cgroup namespace: it takes the cgroup that its maker is in as
     /// its root, and the container is not in its own yet.
     fn cloned(&self) -> u64 {
-        let cloned = self.new.iter().filter(|kind| **kind != LinuxNamespaceType::Cgroup);
+        let cloned = self
+            .new
+            .iter()
+            .filter(|kind| **kind != LinuxNamespaceType::Cgroup);
         cloned.fold(0, |flags, kind| flags | flag(*kind))
     }
 
@@ -124,7 +138,10 @@ impl Compilation<'_> {
             self.image.push("process", &Operation::NotDumpable {})?;
         }
         for (kind, slot, property) in std::mem::take(&mut self.namespaces.joined) {
-            let operation = Operation::JoinNamespace { slot, kind: flag(kind) as u32 };
+            let operation = Operation::JoinNamespace {
+                slot,
+                kind: flag(kind) as u32,
+            };
             self.image.push(&property, &operation)?;
             self.namespaces.joined.push((kind, slot, property));
         }
@@ -133,7 +150,8 @@ impl Compilation<'_> {
             let cgroup = self.received.iter().position(is_cgroup);
             let cgroup = cgroup.map_or(Ok(NO_SLOT), u32::try_from).unwrap_or(NO_SLOT);
             let flags = self.namespaces.cloned();
-            self.image.push("linux.namespaces", &Operation::Clone { flags, cgroup })?;
+            self.image
+                .push("linux.namespaces", &Operation::Clone { flags, cgroup })?;
         }
         if maps_ids {
             // Only now: an unprivileged caller can't write the maps of a process that isn't dumpable.
@@ -150,23 +168,39 @@ impl Compilation<'_> {
     /// to the root filesystem, was opened before.
     pub(super) fn become_root(&mut self) -> Result<()> {
         if self.in_user_namespace() {
-            self.image.push("linux.namespaces", &Operation::BecomeRoot {})?;
+            self.image
+                .push("linux.namespaces", &Operation::BecomeRoot {})?;
         }
         Ok(())
     }
 
     /// Host name, domain name, loopback.
     pub(super) fn name_host(&mut self) -> Result<()> {
-        if let Some(name) = self.spec.hostname().as_ref().filter(|name| !name.is_empty()) {
+        if let Some(name) = self
+            .spec
+            .hostname()
+            .as_ref()
+            .filter(|name| !name.is_empty())
+        {
             let name = TextBuf::new(name)?;
-            self.image.push("hostname", &Operation::SetHostname { name: name.text() })?;
+            self.image
+                .push("hostname", &Operation::SetHostname { name: name.text() })?;
         }
-        if let Some(name) = self.spec.domainname().as_ref().filter(|name| !name.is_empty()) {
+        if let Some(name) = self
+            .spec
+            .domainname()
+            .as_ref()
+            .filter(|name| !name.is_empty())
+        {
             let name = TextBuf::new(name)?;
-            self.image.push("domainname", &Operation::SetDomainname { name: name.text() })?;
+            self.image.push(
+                "domainname",
+                &Operation::SetDomainname { name: name.text() },
+            )?;
         }
         if self.namespaces.is_new(LinuxNamespaceType::Network) {
-            self.image.push("linux.namespaces", &Operation::LoopbackUp {})?;
+            self.image
+                .push("linux.namespaces", &Operation::LoopbackUp {})?;
         }
         Ok(())
     }
@@ -174,11 +208,13 @@ impl Compilation<'_> {
     /// The v1 cgroups, then the cgroup namespace, whose root is where init is then.
     pub(super) fn join_cgroups(&mut self) -> Result<()> {
         if !self.placement.v1.is_empty() {
-            self.image.push("linux.cgroupsPath", &Operation::JoinCgroups {})?;
+            self.image
+                .push("linux.cgroupsPath", &Operation::JoinCgroups {})?;
         }
         if self.namespaces.is_new(LinuxNamespaceType::Cgroup) {
             let flags = flag(LinuxNamespaceType::Cgroup);
-            self.image.push("linux.namespaces", &Operation::Unshare { flags })?;
+            self.image
+                .push("linux.namespaces", &Operation::Unshare { flags })?;
         }
         Ok(())
     }

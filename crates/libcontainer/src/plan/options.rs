@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn later_options_override_earlier_ones() {
-        let options = Options::parse(["ro", "nosuid", "rw", "noatime", "relatime", "suid", "nodev"]);
+        let options =
+            Options::parse(["ro", "nosuid", "rw", "noatime", "relatime", "suid", "nodev"]);
         assert_eq!(options.change.set, MOUNT_ATTR_NODEV);
         let cleared = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR__ATIME;
         assert_eq!(options.change.clear, cleared);
@@ -221,13 +222,27 @@ mod tests {
     #[test]
     fn options_are_sorted_by_what_they_do() {
         let options = Options::parse([
-            "rbind", "bind", "rshared", "private", "rro", "rnoatime", "mode=755", "sync", "tmpcopyup",
+            "rbind",
+            "bind",
+            "rshared",
+            "private",
+            "rro",
+            "rnoatime",
+            "mode=755",
+            "sync",
+            "tmpcopyup",
             "defaults",
         ]);
         assert_eq!(options.bind, Some(true));
-        assert_eq!(options.propagation, [(libc::MS_SHARED, true), (libc::MS_PRIVATE, false)]);
+        assert_eq!(
+            options.propagation,
+            [(libc::MS_SHARED, true), (libc::MS_PRIVATE, false)]
+        );
         assert_eq!(options.change, AttributeChange::default());
-        assert_eq!(options.change_all.set, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME);
+        assert_eq!(
+            options.change_all.set,
+            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME
+        );
         assert_eq!(options.change_all.clear, MOUNT_ATTR__ATIME);
         assert_eq!(options.data, ["mode=755"]);
         assert_eq!(options.generic, ["sync"]);

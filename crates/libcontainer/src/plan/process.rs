@@ -2,12 +2,12 @@
 
 use oci_spec::runtime::{LinuxNamespaceType, PosixRlimitType, Process, Spec};
 
+use super::Rlimit;
 use super::capabilities;
 use super::compile::Compilation;
 use super::environment::{candidates, value, without_duplicates};
 use super::format::{Gids, Operation};
 use super::image::{TextBuf, TextsBuf};
-use super::Rlimit;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The umask of a process whose configuration has none.
@@ -15,15 +15,24 @@ const UMASK: u32 = 0o022;
 
 fn process<'a>(plan: &Compilation<'a>) -> Result<&'a Process> {
     plan.spec.process().as_ref().ok_or_else(|| {
-        Error::new(ErrorKind::InvalidConfig, "process property must not be empty")
-            .with_property("process")
+        Error::new(
+            ErrorKind::InvalidConfig,
+            "process property must not be empty",
+        )
+        .with_property("process")
     })
 }
 
 /// The working directory, if the image has none: as root, as other runtimes do.
 pub(super) fn make_working_directory(plan: &mut Compilation<'_>) -> Result<()> {
     let path = TextBuf::path(process(plan)?.cwd())?;
-    plan.image.push("process.cwd", &Operation::MakeDirectory { path: path.text(), mode: 0o755 })
+    plan.image.push(
+        "process.cwd",
+        &Operation::MakeDirectory {
+            path: path.text(),
+            mode: 0o755,
+        },
+    )
 }
 
 /// `HOME`, from the container's passwd file, unless the configuration has it.
@@ -34,7 +43,10 @@ pub(super) fn find_home(plan: &mut Compilation<'_>) -> Result<()> {
         return Ok(());
     }
     let passwd = TextBuf::new("/etc/passwd")?;
-    let home = Operation::Home { uid: process.user().uid(), passwd: passwd.text() };
+    let home = Operation::Home {
+        uid: process.user().uid(),
+        passwd: passwd.text(),
+    };
     plan.image.push("process.env", &home)
 }
 
@@ -46,11 +58,19 @@ pub(super) fn find_home(plan: &mut Compilation<'_>) -> Result<()> {
 pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     let process = process(plan)?;
     let user = process.user();
-    plan.image.push("process.user.uid", &Operation::OwnStdio { uid: user.uid() })?;
+    plan.image
+        .push("process.user.uid", &Operation::OwnStdio { uid: user.uid() })?;
     let mask = user.umask().unwrap_or(UMASK);
-    plan.image.push("process.user.umask", &Operation::Umask { mask })?;
+    plan.image
+        .push("process.user.umask", &Operation::Umask { mask })?;
     let cwd = TextBuf::path(process.cwd())?;
-    plan.image.push("process.cwd", &Operation::Chdir { path: cwd.text(), retry: 0 })?;
+    plan.image.push(
+        "process.cwd",
+        &Operation::Chdir {
+            path: cwd.text(),
+            retry: 0,
+        },
+    )?;
     let sets = capabilities::sets(plan);
     let drop = Operation::DropBounding {
         keep: sets.bounding,
@@ -63,11 +83,23 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     if let Some(groups) = Gids::from_bytes(&bytes)
         && !(denied && gids.is_empty())
     {
-        plan.image.push("process.user.additionalGids", &Operation::SetGroups { groups })?;
+        plan.image.push(
+            "process.user.additionalGids",
+            &Operation::SetGroups { groups },
+        )?;
     }
-    let ids = Operation::SetUser { uid: user.uid(), gid: user.gid() };
+    let ids = Operation::SetUser {
+        uid: user.uid(),
+        gid: user.gid(),
+    };
     plan.image.push("process.user", &ids)?;
-    plan.image.push("process.cwd", &Operation::Chdir { path: cwd.text(), retry: 1 })?;
+    plan.image.push(
+        "process.cwd",
+        &Operation::Chdir {
+            path: cwd.text(),
+            retry: 1,
+        },
+    )?;
     let set = Operation::SetCapabilities {
         bounding: sets.bounding,
         effective: sets.effective,
@@ -77,7 +109,8 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     };
     plan.image.push("process.capabilities", &set)?;
     if process.no_new_privileges() == Some(true) {
-        plan.image.push("process.noNewPrivileges", &Operation::NoNewPrivileges {})?;
+        plan.image
+            .push("process.noNewPrivileges", &Operation::NoNewPrivileges {})?;
     }
     Ok(())
 }
@@ -90,7 +123,10 @@ pub(super) fn execute(plan: &mut Compilation<'_>) -> Result<()> {
     let environment = without_duplicates(process.env().as_deref().unwrap_or(&[]));
     let name = TextBuf::new(program)?;
     let found = TextsBuf::collect(candidates(program, value(&environment, "PATH")))?;
-    let find = Operation::FindProgram { name: name.text(), candidates: found.texts() };
+    let find = Operation::FindProgram {
+        name: name.text(),
+        candidates: found.texts(),
+    };
     plan.image.push("process.args", &find)?;
     plan.image.push("process", &Operation::Gate {})?;
     let arguments = TextsBuf::collect(arguments)?;
@@ -107,13 +143,22 @@ pub(super) fn oom_score_adj(spec: &Spec) -> Option<i32> {
 }
 
 pub(super) fn rlimits(spec: &Spec) -> Vec<Rlimit> {
-    let all = spec.process().as_ref().and_then(|process| process.rlimits().as_deref());
+    let all = spec
+        .process()
+        .as_ref()
+        .and_then(|process| process.rlimits().as_deref());
     let limits = all.unwrap_or(&[]).iter().enumerate();
     limits
         .map(|(index, limit)| {
             let (name, resource) = resource(limit.typ());
             let property = format!("process.rlimits[{index}]");
-            Rlimit { property, resource, name, soft: limit.soft(), hard: limit.hard() }
+            Rlimit {
+                property,
+                resource,
+                name,
+                soft: limit.soft(),
+                hard: limit.hard(),
+            }
         })
         .collect()
 }

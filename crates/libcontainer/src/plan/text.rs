@@ -11,7 +11,12 @@ use crate::error::{Error, ErrorKind, errno_text};
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "rootfs {}", self.rootfs.display())?;
-        writeln!(f, "spawn flags={:#x} stages={}", self.spawn_flags, 1 + u8::from(self.two_stages))?;
+        writeln!(
+            f,
+            "spawn flags={:#x} stages={}",
+            self.spawn_flags,
+            1 + u8::from(self.two_stages)
+        )?;
         for (slot, received) in self.received.iter().enumerate() {
             writeln!(f, "slot {slot} {received}")?;
         }
@@ -47,7 +52,9 @@ impl fmt::Display for Received {
         match self {
             Self::Gate => f.write_str("gate"),
             Self::Stdio(stream) => write!(f, "stdio {stream}"),
-            Self::Namespace { kind, path, .. } => write!(f, "namespace {kind:#x} {}", path.display()),
+            Self::Namespace { kind, path, .. } => {
+                write!(f, "namespace {kind:#x} {}", path.display())
+            }
             Self::UnifiedCgroup => f.write_str("cgroup directory"),
         }
     }
@@ -87,7 +94,10 @@ fn doing(operation: &Operation<'_>) -> String {
         Operation::FindProgram { name, .. } => format!("exec: \"{}\"", show(name)),
         Operation::Execute { arguments, .. } => {
             let program = arguments.iter().next();
-            format!("exec {}", program.map_or(String::new(), |program| show(&program)))
+            format!(
+                "exec {}",
+                program.map_or(String::new(), |program| show(&program))
+            )
         }
         _ => String::new(),
     }
@@ -96,24 +106,39 @@ fn doing(operation: &Operation<'_>) -> String {
 /// What init reported, as an error.
 pub(crate) fn explain(record: Option<&Record<'_>>, fault: Fault, detail: &[u8]) -> Error {
     let Some(record) = record else {
-        return why(fault, detail, None).context("init").with_kind(ErrorKind::Internal);
+        return why(fault, detail, None)
+            .context("init")
+            .with_kind(ErrorKind::Internal);
     };
     let property = record.property.bytes().escape_ascii().to_string();
     let doing = doing(&record.operation);
     let error = why(fault, detail, Some(&record.operation));
     // Managers match the texts about the program from their beginning.
-    if matches!(record.operation, Operation::FindProgram { .. } | Operation::Execute { .. }) {
+    if matches!(
+        record.operation,
+        Operation::FindProgram { .. } | Operation::Execute { .. }
+    ) {
         return error.context(doing).with_property(property);
     }
-    let error = if doing.is_empty() { error } else { error.context(doing) };
+    let error = if doing.is_empty() {
+        error
+    } else {
+        error.context(doing)
+    };
     error.context(&property).with_property(property)
 }
 
 /// What `start` heard of init: only the program itself is behind the gate.
 pub(crate) fn explain_start(fault: Fault, detail: &[u8]) -> Error {
     let error = why(fault, &[], None);
-    let Some(errno) = error.errno() else { return error.context("start") };
-    error.in_words(format!("exec {}: {}", detail.escape_ascii(), errno_text(errno)))
+    let Some(errno) = error.errno() else {
+        return error.context("start");
+    };
+    error.in_words(format!(
+        "exec {}: {}",
+        detail.escape_ascii(),
+        errno_text(errno)
+    ))
 }
 
 /// Init ended without a word, in this operation.
@@ -122,7 +147,11 @@ pub(crate) fn explain_killed(record: Option<&Record<'_>>, how: &str) -> Error {
     let Some(record) = record else { return error };
     let property = record.property.bytes().escape_ascii().to_string();
     let doing = doing(&record.operation);
-    let error = if doing.is_empty() { error } else { error.context(doing) };
+    let error = if doing.is_empty() {
+        error
+    } else {
+        error.context(doing)
+    };
     error.context(&property).with_property(property)
 }
 
@@ -149,8 +178,13 @@ fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error 
         }
         _ => {}
     }
-    let call = usize::try_from(fault.call).ok().and_then(syscalls::Sysno::new);
-    let call = call.map_or_else(|| format!("system call {}", fault.call), |nr| nr.name().to_string());
+    let call = usize::try_from(fault.call)
+        .ok()
+        .and_then(syscalls::Sysno::new);
+    let call = call.map_or_else(
+        || format!("system call {}", fault.call),
+        |nr| nr.name().to_string(),
+    );
     if detail.is_empty() {
         return Error::os(call, errno);
     }

@@ -60,7 +60,7 @@ impl Creation {
             pivot,
             ..CreateOptions::default()
         };
-        let created = state_root::runtime(globals)?.create(id, &bundle, options)?;
+        let created = state_root::runtime(globals)?.create(id, &bundle, &options)?;
         for warning in &created.warnings {
             log::warn!("{warning}");
         }
