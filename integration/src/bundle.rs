@@ -36,11 +36,18 @@ impl Bundle {
     /// A bundle of the base configuration, whose process is `true`.
     #[expect(clippy::new_without_default, reason = "it makes a directory")]
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         enter_private_mounts();
+        Self::in_namespace()
+    }
+
+    fn in_namespace() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         // Containers whose creator is gone become children of this process, which knows how they end.
         nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
-        let directory = tempfile::Builder::new().prefix("tare-test-").tempdir().expect("mkdir");
+        let directory = tempfile::Builder::new()
+            .prefix("tare-test-")
+            .tempdir()
+            .expect("mkdir");
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(directory.path(), open).expect("chmod");
         rootfs::make(&directory.path().join("rootfs"));
@@ -61,6 +68,11 @@ impl Bundle {
             baseline: Baseline::take(),
             before: RefCell::new(None),
         }
+    }
+
+    /// The same for commands that touch no container, which need not be root.
+    pub fn unprepared() -> Self {
+        Self::in_namespace()
     }
 
     /// A bundle whose process is a shell that runs this script.
@@ -90,7 +102,9 @@ impl Bundle {
     #[must_use]
     pub fn set(mut self, pointer: &str, value: Value) -> Self {
         let (parent, name) = pointer.rsplit_once('/').expect("a JSON pointer");
-        self.config.pointer_mut(parent).expect("an object of the config")[name] = value;
+        self.config
+            .pointer_mut(parent)
+            .expect("an object of the config")[name] = value;
         self
     }
 
@@ -105,7 +119,11 @@ impl Bundle {
     /// Makes the root filesystem writable and says what below it may change.
     #[must_use]
     pub fn writes(mut self, paths: &[&str]) -> Self {
-        self.written.extend(paths.iter().map(|path| PathBuf::from(path.trim_start_matches('/'))));
+        self.written.extend(
+            paths
+                .iter()
+                .map(|path| PathBuf::from(path.trim_start_matches('/'))),
+        );
         self.set("/root/readonly", json!(false))
     }
 
@@ -116,7 +134,9 @@ impl Bundle {
 
     /// A path below the root filesystem, as the host sees it.
     pub fn rootfs(&self, path: &str) -> PathBuf {
-        self.directory().join("rootfs").join(path.trim_start_matches('/'))
+        self.directory()
+            .join("rootfs")
+            .join(path.trim_start_matches('/'))
     }
 
     /// A directory beside the root filesystem that no container may touch.
@@ -143,7 +163,11 @@ impl Bundle {
     /// The runtime with its state root and these arguments, not yet run.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&Under::test().path);
-        command.arg("--root").arg(self.state_root()).args(args).stdin(Stdio::null());
+        command
+            .arg("--root")
+            .arg(self.state_root())
+            .args(args)
+            .stdin(Stdio::null());
         command
     }
 
@@ -213,7 +237,11 @@ impl Bundle {
         let process = self.created();
         self.start().ok();
         // The peers return from start before the execve.
-        assert!(until(|| process.file("cmdline").starts_with("sleep\0")), "{}", process.file("cmdline"));
+        assert!(
+            until(|| process.file("cmdline").starts_with("sleep\0")),
+            "{}",
+            process.file("cmdline")
+        );
         process
     }
 
@@ -251,7 +279,10 @@ impl Bundle {
     /// The status that the runtime prints.
     #[track_caller]
     pub fn status(&self) -> String {
-        self.state()["status"].as_str().expect("a string").to_string()
+        self.state()["status"]
+            .as_str()
+            .expect("a string")
+            .to_string()
     }
 
     /// The first process of the container.
@@ -295,9 +326,17 @@ impl Bundle {
             left.is_empty()
         });
         let cgroups = leftovers::cgroups(&self.id);
-        left.extend(cgroups.iter().map(|path| format!("cgroup left: {}", path.display())));
+        left.extend(
+            cgroups
+                .iter()
+                .map(|path| format!("cgroup left: {}", path.display())),
+        );
         left.extend(self.baseline.changes());
-        for entry in fs::read_dir(self.state_root()).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(self.state_root())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             if entry.file_name().to_string_lossy().contains(&self.id) {
                 left.push(format!("state left: {}", entry.path().display()));
             }
@@ -308,11 +347,22 @@ impl Bundle {
 
     fn changed_files(&self) -> Vec<String> {
         let before = self.before.borrow();
-        let Some((rootfs, decoy)) = before.as_ref() else { return Vec::new() };
+        let Some((rootfs, decoy)) = before.as_ref() else {
+            return Vec::new();
+        };
         let now = self.trees();
-        let outside = decoy.differences(&now.1).into_iter().map(|(path, how)| (Path::new("decoy").join(path), how));
-        let inside = rootfs.differences(&now.0).into_iter().filter(|(path, _)| !self.may_change(path));
-        outside.chain(inside).map(|(path, how)| format!("{}: {how}", path.display())).collect()
+        let outside = decoy
+            .differences(&now.1)
+            .into_iter()
+            .map(|(path, how)| (Path::new("decoy").join(path), how));
+        let inside = rootfs
+            .differences(&now.0)
+            .into_iter()
+            .filter(|(path, _)| !self.may_change(path));
+        outside
+            .chain(inside)
+            .map(|(path, how)| format!("{}: {how}", path.display()))
+            .collect()
     }
 
     /// Targets of mounts are made on the way, and what the test says.
@@ -350,7 +400,10 @@ impl Drop for Bundle {
         if !left.is_empty() {
             self.sweep();
         }
-        assert!(deleted.as_ref().is_none_or(|outcome| outcome.code == 0), "{deleted:#?}");
+        assert!(
+            deleted.as_ref().is_none_or(|outcome| outcome.code == 0),
+            "{deleted:#?}"
+        );
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 }

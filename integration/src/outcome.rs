@@ -32,7 +32,10 @@ impl Outcome {
     /// Asserts that it failed by itself and said so; returns what it said.
     #[track_caller]
     pub fn fails(self) -> String {
-        assert!(self.code > 0 && self.code <= 128 || self.code == 255, "{self:#?}");
+        assert!(
+            self.code > 0 && self.code <= 128 || self.code == 255,
+            "{self:#?}"
+        );
         assert!(!self.stderr.trim().is_empty(), "no message: {self:#?}");
         self.stderr
     }
@@ -51,14 +54,22 @@ pub fn finish(command: &mut Command) -> Outcome {
 pub fn finish_into(command: &mut Command, out: &File, err: &File) -> Outcome {
     let clone = |file: &File| file.try_clone().expect("dup");
     command.stdout(clone(out)).stderr(clone(err));
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let status = wait(&mut child).unwrap_or_else(|| panic!("hangs: {command:?}: {}", text(err)));
-    Outcome { code: code(status), stdout: text(out), stderr: text(err) }
+    Outcome {
+        code: code(status),
+        stdout: text(out),
+        stderr: text(err),
+    }
 }
 
 /// The exit status in the way of a shell.
 pub fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().expect("exited or signalled"))
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().expect("exited or signalled"))
 }
 
 fn wait(child: &mut Child) -> Option<ExitStatus> {
@@ -83,7 +94,9 @@ pub fn temporary() -> File {
 pub fn text(file: &File) -> String {
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
     let mut bytes = Vec::new();
-    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("a readable file");
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .expect("a readable file");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

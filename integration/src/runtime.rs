@@ -114,13 +114,25 @@ pub fn hide_unified() {
     let unified = "/sys/fs/cgroup/unified";
     if Path::new(unified).join("cgroup.procs").exists() {
         umount2(unified, MntFlags::MNT_DETACH).expect("umount of the unified hierarchy");
-        mount(Some("tmpfs"), unified, Some("tmpfs"), MsFlags::empty(), None::<&str>)
-            .expect("tmpfs in place of the unified hierarchy");
+        mount(
+            Some("tmpfs"),
+            unified,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .expect("tmpfs in place of the unified hierarchy");
     }
 }
 
 /// Sets the propagation of every mount.
 pub fn propagate(how: MsFlags) {
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | how, None::<&str>)
-        .expect("mount propagation");
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | how,
+        None::<&str>,
+    )
+    .expect("mount propagation");
 }

@@ -9,4 +9,14 @@
     reason = "a test fails by panicking, and says on stderr what it skips"
 )]
 
-mod smoke;
+mod cgroups;
+mod cli_compat;
+mod descriptors;
+mod devices;
+mod hostile_rootfs;
+mod identity;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod restricted_paths;
+mod state_store;
