@@ -1,20 +1,22 @@
 //! A bundle in a directory of its own, and the container that comes from it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::mount::{MntFlags, umount2};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::config::base_config;
 use crate::leftovers::{self, Baseline};
-use crate::outcome::{Outcome, finish, finish_into, temporary, text, until};
-use crate::process::Process;
+use crate::outcome::{Outcome, attempt, finish_into, temporary, text, until};
+use crate::process::{Process, own_mounts};
 use crate::rootfs::{self, Tree};
 use crate::runtime::{Under, enter_private_mounts};
 
@@ -28,6 +30,8 @@ pub struct Bundle {
     written: Vec<PathBuf>,
     created: Cell<bool>,
     streams: RefCell<(File, File)>,
+    // The first processes of its containers, with their statuses in the way of a shell.
+    processes: RefCell<BTreeMap<i32, Option<i32>>>,
     baseline: Baseline,
     before: RefCell<Option<(Tree, Tree)>>,
 }
@@ -65,6 +69,7 @@ impl Bundle {
             written: Vec::new(),
             created: Cell::new(false),
             streams: RefCell::new((temporary(), temporary())),
+            processes: RefCell::new(BTreeMap::new()),
             baseline: Baseline::take(),
             before: RefCell::new(None),
         }
@@ -187,13 +192,35 @@ impl Bundle {
     /// Runs the runtime with these arguments.
     #[track_caller]
     pub fn call(&self, args: &[&str]) -> Outcome {
-        finish(&mut self.command(args))
+        self.finish(&mut self.command(args))
+    }
+
+    /// Runs a command, reaping the container's process meanwhile as its caller would.
+    #[track_caller]
+    pub fn finish(&self, command: &mut Command) -> Outcome {
+        finish_into(command, &temporary(), &temporary(), &mut || self.reap())
+    }
+
+    fn reap(&self) {
+        for (pid, code) in self
+            .processes
+            .borrow_mut()
+            .iter_mut()
+            .filter(|(_, code)| code.is_none())
+        {
+            *code = match waitpid(Pid::from_raw(*pid), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => Some(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
+                // Not a child yet, while the runtime is still its parent.
+                Ok(_) | Err(_) => None,
+            };
+        }
     }
 
     /// Runs the container in the foreground.
     #[track_caller]
     pub fn run(&self) -> Outcome {
-        finish(&mut self.command_for_bundle(&["run"]))
+        self.finish(&mut self.command_for_bundle(&["run"]))
     }
 
     /// Runs the container in the foreground and asserts that it failed and left nothing.
@@ -213,9 +240,14 @@ impl Bundle {
     /// Creates the container by a command made with [`Bundle::command_for_bundle`].
     #[track_caller]
     pub fn create_by(&self, command: &mut Command) -> Outcome {
-        let streams = self.streams.borrow();
-        let outcome = finish_into(command, &streams.0, &streams.1);
-        self.created.set(self.created.get() || outcome.code == 0);
+        let outcome = {
+            let streams = self.streams.borrow();
+            finish_into(command, &streams.0, &streams.1, &mut || self.reap())
+        };
+        if outcome.code == 0 {
+            self.created.set(true);
+            self.process();
+        }
         outcome
     }
 
@@ -290,7 +322,9 @@ impl Bundle {
     pub fn process(&self) -> Process {
         let pid = self.state()["pid"].as_i64().expect("a number");
         assert!(pid > 0, "no process");
-        Process(i32::try_from(pid).expect("a pid"))
+        let pid = i32::try_from(pid).expect("a pid");
+        self.processes.borrow_mut().entry(pid).or_default();
+        Process(pid)
     }
 
     /// What the created container has written to its standard output and error.
@@ -303,18 +337,13 @@ impl Bundle {
     /// status in the way of a shell.
     #[track_caller]
     pub fn wait(&self, process: Process) -> i32 {
-        let mut code = None;
+        let code = || self.processes.borrow()[&process.0];
         let ended = until(|| {
-            code = match waitpid(Pid::from_raw(process.0), Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, code)) => Some(code),
-                Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
-                Ok(_) => None,
-                Err(error) => panic!("waitpid({}): {error}", process.0),
-            };
-            code.is_some()
+            self.reap();
+            code().is_some()
         });
         assert!(ended, "the container does not end");
-        code.expect("it ended")
+        code().expect("it ended")
     }
 
     /// What of the container is there still.
@@ -322,6 +351,7 @@ impl Bundle {
         let mut left = Vec::new();
         // A killed process takes a moment to go.
         until(|| {
+            self.reap();
             left = leftovers::processes(&self.id, self.directory());
             left.is_empty()
         });
@@ -381,7 +411,17 @@ impl Bundle {
                 let _gone = nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::SIGKILL);
             }
         }
-        until(|| leftovers::processes(&self.id, self.directory()).is_empty());
+        until(|| {
+            self.reap();
+            leftovers::processes(&self.id, self.directory()).is_empty()
+        });
+        for mount in own_mounts()
+            .iter()
+            .rev()
+            .filter(|mount| Path::new(&mount.point).starts_with(self.directory()))
+        {
+            let _gone = umount2(&*mount.point, MntFlags::MNT_DETACH);
+        }
         for path in leftovers::cgroups(&self.id).iter().rev() {
             let _gone = fs::remove_dir(path);
         }
@@ -391,7 +431,7 @@ impl Bundle {
 impl Drop for Bundle {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _outcome = self.command(&["delete", "--force", &self.id]).output();
+            attempt(&mut self.command(&["delete", "--force", &self.id]));
             self.sweep();
             return;
         }

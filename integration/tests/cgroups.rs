@@ -69,6 +69,7 @@ fn relative_and_absent_paths_start_at_the_callers_cgroup() {
 #[test]
 fn a_path_never_leads_out_of_the_hierarchy() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 makes directories above the hierarchies");
     for prefix in ["../../", "/../../", "a/../../", "./"] {
         let bundle = Bundle::sleeping();
         let name = format!("{}-dots", bundle.id());
@@ -156,10 +157,10 @@ fn only_the_default_devices_may_be_opened() {
 #[test]
 fn an_allowed_device_may_be_opened() {
     needs_root!();
-    let script = "cd /dev; mknod k c 1 11 && head -c0 k && echo read; echo x > k || echo refused";
+    let script = "cd /dev; mknod k c 10 183 && (exec <k) && echo read; (exec >k) || echo refused";
     let bundle = Bundle::sh(script).edit(|config| {
         put_capabilities(config, &["CAP_MKNOD"]);
-        let rule = json!({ "allow": true, "type": "c", "major": 1, "minor": 11, "access": "r" });
+        let rule = json!({ "allow": true, "type": "c", "major": 10, "minor": 183, "access": "r" });
         array(config, "/linux/resources/devices").push(rule);
     });
     let outcome = bundle.run();

@@ -72,6 +72,7 @@ fn what_each_status_refuses() {
 #[test]
 fn refusals_change_nothing() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 takes a signal that it does not know");
     let bundle = Bundle::sleeping();
     let process = bundle.started();
     for outcome in [
@@ -165,6 +166,12 @@ fn signals_go_by_name_and_number() {
             "{:?}",
             bundle.output()
         );
+        if !signal
+            .bytes()
+            .any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        {
+            peers_differ!("crun", "1.8.1 knows names in upper case only");
+        }
         bundle.kill(signal).ok();
         assert_eq!(bundle.wait(process), code, "{signal}");
     }
@@ -186,7 +193,8 @@ fn unknown_signals_are_refused() {
     needs_root!();
     let bundle = Bundle::sleeping();
     let process = bundle.started();
-    for signal in ["NOSUCH", "SIGNOSUCH", ""] {
+    peers_differ!("crun", "1.8.1 takes a name that it does not know");
+    for signal in ["NOSUCH", "SIGNOSUCH", "99", "9x"] {
         bundle.kill(signal).fails();
     }
     assert!(process.lives());
@@ -253,7 +261,8 @@ fn an_end_that_nobody_asked_for_is_noticed() {
     )
     .unwrap();
     // Not reaped: a zombie has stopped, too.
-    assert!(until(|| bundle.status() == "stopped"));
+    let state = || integration::finish(&mut bundle.command(&["state", bundle.id()])).ok();
+    assert!(until(|| state().contains("\"stopped\"")));
     assert_eq!(bundle.wait(process), 137);
     assert_eq!(bundle.status(), "stopped");
     peers_differ!("crun", "1.8.1 prints the pid of a process that is gone");
@@ -294,6 +303,10 @@ fn a_program_that_is_not_there_is_reported() {
         std::fs::set_permissions(bundle.rootfs("bin/script"), mode).unwrap();
         let said = bundle.run_fails().to_lowercase();
         peers_differ!("crun", "words these differently");
+        if args == ["/etc"] && integration::Under::test().name() == "runc" {
+            // 1.1.5 says `permission denied`, as it says for every directory.
+            continue;
+        }
         assert!(said.contains(&text.to_lowercase()), "{args:?}: {said}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use integration::config::{drop_namespace, put_namespace, put_user_namespace};
-use integration::{Bundle, Process, needs_root, peers_differ};
+use integration::{Bundle, Process, Under, needs_root, peers_differ};
 use serde_json::json;
 
 /// Names of the specification with those of /proc.
@@ -38,18 +38,13 @@ fn each_type_is_new() {
 #[test]
 fn time_namespace_is_new() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 fails here: its child dies while it joins");
     peers_differ!("runc", "1.1.5 does not know time namespaces");
     let bundle = Bundle::sleeping().edit(|config| put_namespace(config, json!({ "type": "time" })));
     let process = bundle.started();
     assert_ne!(process.namespace("time"), own("time"));
-    assert_eq!(
-        process.namespace("time"),
-        process
-            .link("ns/time_for_children")
-            .display()
-            .to_string()
-            .replace("time_for_children", "time")
-    );
+    let children = process.namespace("time_for_children");
+    assert_eq!(process.namespace("time"), children);
 }
 
 #[test]
@@ -113,6 +108,7 @@ fn a_joined_pid_namespace_has_one_pid_1() {
 #[test]
 fn a_joined_time_namespace_is_the_same() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 fails here: its child dies while it joins");
     peers_differ!("runc", "1.1.5 does not know time namespaces");
     let holder = Bundle::sleeping().edit(|config| put_namespace(config, json!({ "type": "time" })));
     let first = holder.started();
@@ -125,6 +121,7 @@ fn a_joined_time_namespace_is_the_same() {
 #[test]
 fn a_joined_user_namespace_is_the_same() {
     needs_root!();
+    peers_differ!("runc", "1.1.5 wants mappings even so");
     let holder = Bundle::sleeping().edit(|config| put_user_namespace(config, 100_000, 65_536));
     let first = holder.started();
     let path = format!("/proc/{}/ns/user", first.0);
@@ -217,15 +214,12 @@ fn loopback_of_a_user_namespace_is_up() {
 #[test]
 fn loopback_of_a_joined_namespace_is_left_alone() {
     needs_root!();
-    let holder = Bundle::sh("ip link set lo down && sleep 1000").edit(|config| {
+    let holder = Bundle::sh("ip link set lo down && echo down && sleep 1000").edit(|config| {
         integration::config::put_capabilities(config, &["CAP_NET_ADMIN"]);
     });
     let process = holder.created();
     holder.start().ok();
-    assert!(integration::until(|| process
-        .file("net/fib_trie")
-        .trim()
-        .is_empty()));
+    assert!(integration::until(|| holder.output().0 == "down\n"));
     let path = format!("/proc/{}/ns/net", process.0);
     let bundle = Bundle::sh("cat /sys/class/net/lo/flags")
         .edit(|config| put_namespace(config, json!({ "type": "network", "path": path })));
@@ -274,17 +268,28 @@ fn broken_namespaces_are_refused() {
             "net",
         ),
         (json!({ "type": "network", "path": "/dev/null" }), "net"),
-        (json!({ "type": "foo" }), "foo"),
     ] {
         let bundle = Bundle::new().edit(|config| put_namespace(config, namespace.clone()));
         let text = bundle.run_fails();
-        assert!(text.contains(expected), "{namespace}: {text}");
+        // crun loses the reason on the way.
+        assert!(
+            text.contains(expected) || Under::test().name() == "crun",
+            "{namespace}: {text}"
+        );
     }
-    let bundle = Bundle::new().edit(|config| {
-        integration::config::array(config, "/linux/namespaces").push(json!({ "type": "pid" }));
-    });
-    let text = bundle.run_fails();
-    assert!(text.contains("pid"), "{text}");
+}
+
+#[test]
+fn unknown_and_repeated_namespaces_are_refused() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 ignores a type that it does not know");
+    for (kind, text) in [("foo", "foo"), ("pid", "pid")] {
+        let bundle = Bundle::new().edit(|config| {
+            integration::config::array(config, "/linux/namespaces").push(json!({ "type": kind }));
+        });
+        let said = bundle.run_fails();
+        assert!(said.contains(text), "{said}");
+    }
 }
 
 #[test]
@@ -307,8 +312,8 @@ fn the_cgroup_namespace_starts_at_the_containers_cgroup() {
 fn the_caller_stays_in_its_namespaces() {
     needs_root!();
     let names = ["pid", "net", "ipc", "uts", "mnt", "cgroup", "user", "time"];
-    let before = names.map(own);
     let bundle = Bundle::sleeping();
+    let before = names.map(own);
     let process = bundle.started();
     assert_eq!(names.map(own), before);
     assert!(Path::new(&format!("/proc/{}", process.0)).exists());
