@@ -1,1 +1,51 @@
-//! End-to-end tests.
+//! The harness of the end-to-end tests: bundles, the runtime under test, and a look at containers from
+//! the host.
+//!
+//! `RUNTIME` names the binary under test, so that the same expectations can be put to another runtime:
+//! an expectation that no peer meets is probably wrong. Where a peer is known to differ, the test says
+//! so and why with [`peers_differ!`].
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a harness fails a test by panicking, and says on stderr what it skips"
+)]
+
+pub mod bundle;
+pub mod config;
+pub mod leftovers;
+pub mod outcome;
+pub mod process;
+pub mod rootfs;
+pub mod runtime;
+
+pub use bundle::Bundle;
+pub use outcome::{Outcome, finish, until};
+pub use process::Process;
+pub use rootfs::Tree;
+pub use runtime::{Kind, Under};
+
+/// Leaves the test, with the reason printed, if it is not run by root.
+#[macro_export]
+macro_rules! needs_root {
+    () => {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root");
+            return;
+        }
+    };
+}
+
+/// Leaves the test, with the reason printed, if the runtime under test is the peer that is known to
+/// differ here.
+#[macro_export]
+macro_rules! peers_differ {
+    ($peer:literal, $why:literal) => {
+        if $crate::Under::test().name() == $peer {
+            eprintln!("skipped: {}: {}", $peer, $why);
+            return;
+        }
+    };
+}

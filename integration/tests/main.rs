@@ -1,0 +1,22 @@
+//! The end-to-end tests, one module for each topic.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::tests_outside_test_module,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says on stderr what it skips"
+)]
+
+mod cgroups;
+mod cli_compat;
+mod descriptors;
+mod devices;
+mod hostile_rootfs;
+mod identity;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod restricted_paths;
+mod state_store;

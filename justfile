@@ -1,0 +1,62 @@
+# The home of all commands. `just --list` shows them; scripts/just runs them where just is missing.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+triple := `rustc -vV | sed -n 's/^host: //p'`
+target := absolute_path(env("CARGO_TARGET_DIR", "target")) / triple
+tare := target / "release/tare"
+export RUNTIME := env("RUNTIME", tare)
+
+_list:
+    @just --list
+
+# Build tare as it is shipped: optimised, static.
+build:
+    cargo build --release --locked --package runtime-cli
+
+# Build tare, make a bundle from Debian packages, and show what a container of it sees.
+demo: build
+    bash scripts/demo.sh
+
+# Run every test that can run on this machine, and install what they need (as root).
+test *filter: build
+    bash scripts/requirements.sh test
+    cargo test --locked --workspace -- {{ filter }}
+
+# Run the end-to-end tests against the peers, to see that the expectations are honest.
+test-peers *filter:
+    bash scripts/requirements.sh peers
+    RUNTIME=runc cargo test --locked --package integration --test runtime -- {{ filter }}
+    RUNTIME=crun cargo test --locked --package integration --test runtime -- {{ filter }}
+
+# Check the formatting and lint, warnings denied.
+lint:
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    @if command -v cargo-deny > /dev/null; then cargo deny check; else echo "cargo-deny is not installed: licences unchecked"; fi
+
+# Format the sources.
+fmt:
+    cargo fmt --all
+
+# What runs on every change.
+ci: lint test
+
+# Time `run` of /bin/true against Debian's crun and runc, warm and cold.
+bench warm="200" cold="40": build
+    bash scripts/requirements.sh peers
+    cargo build --locked --package integration --bin bench
+    {{ target }}/debug/bench wall {{ warm }} {{ cold }}
+
+# Show the resident memory of a created container, beside that of the peers.
+rss: build
+    cargo build --locked --package integration --bin bench
+    {{ target }}/debug/bench rss
+
+# Show the sizes of init (which must stay below 64 KiB) and of tare. INIT is init's file if it is not
+# where the build script of libcontainer puts it.
+size: build
+    @init=${INIT:-$(ls -t {{ target }}/release/build/libcontainer-*/out/init 2>/dev/null | head -n 1)}; \
+    [ -n "$init" ] || { echo "no init below {{ target }}/release/build: set INIT to its file" >&2; exit 1; }; \
+    stat -c '%s bytes  %n' "$init" {{ tare }}; \
+    [ "$(stat -c %s "$init")" -lt 65536 ] || { echo "init is 64 KiB or more" >&2; exit 1; }
