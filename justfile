@@ -53,8 +53,8 @@ rss: build
     cargo build --locked --package integration --bin bench
     {{ target }}/debug/bench rss
 
-# Show the sizes of init (which must stay below 64 KiB) and of tare. INIT is init's file if it is not
-# where the build script of libcontainer puts it.
+# INIT is init's file if it is not where the build script of libcontainer puts it.
+# Show the sizes of init, which must stay below 64 KiB, and of tare.
 size: build
     @init=${INIT:-$(ls -t {{ target }}/release/build/libcontainer-*/out/init 2>/dev/null | head -n 1)}; \
     [ -n "$init" ] || { echo "no init below {{ target }}/release/build: set INIT to its file" >&2; exit 1; }; \

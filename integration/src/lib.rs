@@ -15,6 +15,7 @@
 
 pub mod bundle;
 pub mod config;
+mod container;
 pub mod leftovers;
 pub mod outcome;
 pub mod process;

@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use integration::{Bundle, needs_root, peers_differ};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
 
 /// Runs; success and failure are both right, as long as nothing outside is touched.
@@ -233,4 +235,35 @@ fn chains_of_links_end_like_in_the_kernel() {
             bundle.run_fails();
         }
     }
+}
+
+/// CVE-2021-30465: what is a directory when it is looked at is a link when it is mounted on. Statistical.
+#[test]
+fn a_target_that_is_exchanged_meanwhile_does_not_lead_out() {
+    needs_root!();
+    peers_differ!(
+        "crun",
+        "1.8.1 sometimes makes the target where the link leads"
+    );
+    let bundle = Bundle::new()
+        .writes(&[""])
+        .mount("/vol/a/sub", "tmpfs", "tmpfs", &[])
+        .mount("/vol/a/new/er", "tmpfs", "tmpfs", &[]);
+    fs::create_dir_all(bundle.rootfs("vol/a/sub")).unwrap();
+    symlink(bundle.decoy(), bundle.rootfs("vol/b")).unwrap();
+    bundle.write();
+    let (one, other) = (bundle.rootfs("vol/a"), bundle.rootfs("vol/b"));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let flags = RenameFlags::RENAME_EXCHANGE;
+                renameat2(AT_FDCWD, &one, AT_FDCWD, &other, flags).unwrap();
+            }
+        });
+        for _ in 0..60 {
+            run(&bundle);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }

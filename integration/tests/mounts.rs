@@ -623,7 +623,7 @@ fn nothing_of_the_host_is_mounted_inside() {
         let below =
             |top: &&str| mount.point == **top || mount.point.starts_with(&format!("{top}/"));
         assert!(
-            mount.point == "/" || known[1..].iter().any(|top| below(&top)),
+            mount.point == "/" || known[1..].iter().any(|top| below(top)),
             "{mount:?}"
         );
     }
