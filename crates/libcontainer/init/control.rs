@@ -78,9 +78,11 @@ pub fn wait_for_continue(descriptors: &mut [i32; sys::MOST_DESCRIPTORS]) -> sys:
 /// the creator and waits for `start`, as long as it takes.
 pub fn gate(init: &mut Init) -> sys::Result<()> {
     let mut none = [-1; sys::MOST_DESCRIPTORS];
+    // Before the creator can go: from here on, that it hangs up before it has said that the container is
+    // on record is what ends init.
+    sys::prctl(nr::PR_SET_PDEATHSIG, 0, 0)?;
     announce(Kind::Created)?;
     wait_for_continue(&mut none)?;
-    sys::prctl(nr::PR_SET_PDEATHSIG, 0, 0)?;
     sys::close(peer());
     talk_to(-1);
     let listener = init.slots.descriptor(GATE)?;

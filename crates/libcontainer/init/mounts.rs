@@ -70,6 +70,12 @@ fn target(root: i32, mount: i32, path: Text<'_>, flags: u32) -> sys::Result<i32>
     } else {
         rootfs::file(root, path)?
     };
+    if sys::status(target)?.is(nr::S_IFDIR) != directory {
+        // The kernel would say EINVAL, which says nothing.
+        sys::close(target);
+        let errno = if directory { nr::ENOTDIR } else { nr::EISDIR };
+        return Err(Fault::call(nr::MOVE_MOUNT, errno));
+    }
     let allowed = flags & attach::INSIDE_PROC != 0;
     if !allowed && sys::filesystem_magic(target)? == nr::PROC_SUPER_MAGIC {
         sys::close(target);

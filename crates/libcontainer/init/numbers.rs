@@ -61,6 +61,7 @@ numbers! {
     UNSHARE = 272, 97;
     ACCEPT4 = 288, 242;
     DUP3 = 292, 24;
+    PRLIMIT64 = 302, 261;
     SETNS = 308, 268;
     STATX = 332, 291;
     OPEN_TREE = 428, 428;

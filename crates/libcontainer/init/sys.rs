@@ -174,6 +174,12 @@ pub fn setsid() -> Result<()> {
     done(nr::SETSID, [])
 }
 
+/// prlimit64(2) of this process.
+pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let limit = [soft, hard];
+    done(nr::PRLIMIT64, [0, resource as usize, address(&limit), 0])
+}
+
 /// setns(2).
 pub fn setns(namespace: i32, kind: u32) -> Result<()> {
     done(nr::SETNS, [fd(namespace), kind as usize])

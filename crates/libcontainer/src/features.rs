@@ -120,7 +120,7 @@ impl Features {
             oci_version_min: OCI_VERSION_MIN,
             oci_version_max: OCI_VERSION_MAX,
             hooks: Vec::new(),
-            mount_options: mount_options().to_vec(),
+            mount_options: crate::plan::options::names().collect(),
             linux: LinuxFeatures::new(host),
             potentially_unsafe_config_annotations: Vec::new(),
         }
@@ -156,11 +156,6 @@ impl LinuxFeatures {
             net_devices: NOT_YET,
         }
     }
-}
-
-/// The mount options that are interpreted: the names of the plan's option table, sorted.
-fn mount_options() -> &'static [&'static str] {
-    &[]
 }
 
 /// The names of the capabilities up to the last one that the running kernel knows.

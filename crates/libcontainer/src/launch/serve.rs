@@ -11,7 +11,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::protocol::{Kind, Message};
 use crate::plan::{Plan, explain, explain_killed, record};
 use crate::process::ProcessId;
-use crate::sys::limits::prlimit;
 
 /// What the host side works with while init runs.
 pub(crate) struct Host<'a> {
@@ -41,7 +40,6 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 say_continue(init.control.as_fd(), &files)?;
             }
             kind if kind == Kind::Created as u32 => {
-                set_limits(init, host.plan)?;
                 (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
                 return say_continue(init.control.as_fd(), &[]);
             }
@@ -73,22 +71,6 @@ fn born(init: &Init, plan: &Plan) -> Result<()> {
         Some(adjustment) => set_oom_score(init.pid(), adjustment),
         None => Ok(()),
     }
-}
-
-/// From outside, because raising a limit needs a privilege that init may have given up, and late,
-/// because init itself shall not run into one.
-fn set_limits(init: &Init, plan: &Plan) -> Result<()> {
-    for limit in &plan.host.rlimits {
-        prlimit(init.pid(), limit.resource, limit.soft, limit.hard).map_err(|errno| {
-            let (property, name) = (&limit.property, limit.name);
-            let call = format!(
-                "{property}: prlimit({name}, {}, {})",
-                limit.soft, limit.hard
-            );
-            Error::os(call, errno as i32).with_property(property)
-        })?;
-    }
-    Ok(())
 }
 
 /// Init reported a failure.

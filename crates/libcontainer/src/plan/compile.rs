@@ -123,7 +123,6 @@ impl<'a> Compilation<'a> {
             id_maps: self.namespaces.id_maps(self.spec),
             deny_setgroups: !self.may_set_groups(),
             oom_score_adj: process::oom_score_adj(self.spec),
-            rlimits: process::rlimits(self.spec),
             cgroups: self.placement,
             device_rules: cgroup::rules(devices)?,
         };

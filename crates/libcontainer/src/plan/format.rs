@@ -296,6 +296,8 @@ operations! {
     Session = 50 {}
     /// prctl(2) `PR_SET_DUMPABLE` 0: nobody in the container can trace init or open its descriptors.
     NotDumpable = 51 {}
+    /// prlimit64(2) of init itself.
+    SetRlimit = 53 { resource: u32, soft: u64, hard: u64 }
     /// Makes three slots from `first` on the standard streams.
     Stdio = 52 { first: u32 }
     /// setns(2) into the namespace in a slot.

@@ -76,20 +76,8 @@ pub(crate) struct HostSteps {
     pub(crate) deny_setgroups: bool,
     /// `/proc/PID/oom_score_adj`.
     pub(crate) oom_score_adj: Option<i32>,
-    /// prlimit(2).
-    pub(crate) rlimits: Vec<Rlimit>,
     /// Where the container's cgroups are.
     pub(crate) cgroups: Placement,
     /// Which devices its processes can use.
     pub(crate) device_rules: Vec<DeviceRule>,
-}
-
-/// A resource limit (getrlimit(2)).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rlimit {
-    pub(crate) property: String,
-    pub(crate) resource: u32,
-    pub(crate) name: &'static str,
-    pub(crate) soft: u64,
-    pub(crate) hard: u64,
 }

@@ -8,6 +8,7 @@ use super::Received;
 use super::compile::Compilation;
 use super::format::{NO_SLOT, Operation};
 use super::image::TextBuf;
+use super::process;
 use crate::error::Result;
 use crate::host::HostFacts;
 
@@ -133,6 +134,9 @@ fn flag(kind: LinuxNamespaceType) -> u64 {
 impl Compilation<'_> {
     /// Session, dumpable flag and namespaces. Afterwards init is in all namespaces but the cgroup one.
     pub(super) fn enter_namespaces(&mut self) -> Result<()> {
+        if self.in_user_namespace() {
+            process::limit(self)?;
+        }
         let maps_ids = self.namespaces.is_new(LinuxNamespaceType::User);
         if !maps_ids {
             self.image.push("process", &Operation::NotDumpable {})?;

@@ -2,7 +2,6 @@
 
 use oci_spec::runtime::{LinuxNamespaceType, PosixRlimitType, Process, Spec};
 
-use super::Rlimit;
 use super::capabilities;
 use super::compile::Compilation;
 use super::environment::{candidates, value, without_duplicates};
@@ -60,6 +59,9 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     let user = process.user();
     plan.image
         .push("process.user.uid", &Operation::OwnStdio { uid: user.uid() })?;
+    if !plan.in_user_namespace() {
+        limit(plan)?;
+    }
     let mask = user.umask().unwrap_or(UMASK);
     plan.image
         .push("process.user.umask", &Operation::Umask { mask })?;
@@ -142,45 +144,36 @@ pub(super) fn oom_score_adj(spec: &Spec) -> Option<i32> {
     spec.process().as_ref()?.oom_score_adj()
 }
 
-pub(super) fn rlimits(spec: &Spec) -> Vec<Rlimit> {
-    let all = spec
-        .process()
-        .as_ref()
-        .and_then(|process| process.rlimits().as_deref());
-    let limits = all.unwrap_or(&[]).iter().enumerate();
-    limits
-        .map(|(index, limit)| {
-            let (name, resource) = resource(limit.typ());
-            let property = format!("process.rlimits[{index}]");
-            Rlimit {
-                property,
-                resource,
-                name,
-                soft: limit.soft(),
-                hard: limit.hard(),
-            }
-        })
-        .collect()
+/// Resource limits. To raise one needs CAP_SYS_RESOURCE on the host, so they come before the capabilities
+/// are dropped, and before a user namespace is entered.
+pub(super) fn limit(plan: &mut Compilation<'_>) -> Result<()> {
+    let limits = process(plan)?.rlimits().as_deref().unwrap_or(&[]);
+    for (index, limit) in limits.iter().enumerate() {
+        let (soft, hard) = (limit.soft(), limit.hard());
+        let operation = Operation::SetRlimit { resource: resource(limit.typ()), soft, hard };
+        plan.image.push(&format!("process.rlimits[{index}]"), &operation)?;
+    }
+    Ok(())
 }
 
-/// The kernel's name and number of a resource.
-fn resource(typ: PosixRlimitType) -> (&'static str, u32) {
+/// The kernel's number of a resource.
+fn resource(typ: PosixRlimitType) -> u32 {
     match typ {
-        PosixRlimitType::RlimitCpu => ("RLIMIT_CPU", libc::RLIMIT_CPU),
-        PosixRlimitType::RlimitFsize => ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE),
-        PosixRlimitType::RlimitData => ("RLIMIT_DATA", libc::RLIMIT_DATA),
-        PosixRlimitType::RlimitStack => ("RLIMIT_STACK", libc::RLIMIT_STACK),
-        PosixRlimitType::RlimitCore => ("RLIMIT_CORE", libc::RLIMIT_CORE),
-        PosixRlimitType::RlimitRss => ("RLIMIT_RSS", libc::RLIMIT_RSS),
-        PosixRlimitType::RlimitNproc => ("RLIMIT_NPROC", libc::RLIMIT_NPROC),
-        PosixRlimitType::RlimitNofile => ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE),
-        PosixRlimitType::RlimitMemlock => ("RLIMIT_MEMLOCK", libc::RLIMIT_MEMLOCK),
-        PosixRlimitType::RlimitAs => ("RLIMIT_AS", libc::RLIMIT_AS),
-        PosixRlimitType::RlimitLocks => ("RLIMIT_LOCKS", libc::RLIMIT_LOCKS),
-        PosixRlimitType::RlimitSigpending => ("RLIMIT_SIGPENDING", libc::RLIMIT_SIGPENDING),
-        PosixRlimitType::RlimitMsgqueue => ("RLIMIT_MSGQUEUE", libc::RLIMIT_MSGQUEUE),
-        PosixRlimitType::RlimitNice => ("RLIMIT_NICE", libc::RLIMIT_NICE),
-        PosixRlimitType::RlimitRtprio => ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO),
-        PosixRlimitType::RlimitRttime => ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME),
+        PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
+        PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
+        PosixRlimitType::RlimitStack => libc::RLIMIT_STACK,
+        PosixRlimitType::RlimitCore => libc::RLIMIT_CORE,
+        PosixRlimitType::RlimitRss => libc::RLIMIT_RSS,
+        PosixRlimitType::RlimitNproc => libc::RLIMIT_NPROC,
+        PosixRlimitType::RlimitNofile => libc::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitAs => libc::RLIMIT_AS,
+        PosixRlimitType::RlimitLocks => libc::RLIMIT_LOCKS,
+        PosixRlimitType::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
+        PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
     }
 }

@@ -33,9 +33,6 @@ impl fmt::Display for Plan {
         if let Some(adjustment) = self.host.oom_score_adj {
             writeln!(f, "oom_score_adj {adjustment}")?;
         }
-        for limit in &self.host.rlimits {
-            writeln!(f, "prlimit {} {} {}", limit.name, limit.soft, limit.hard)?;
-        }
         for warning in &self.warnings {
             writeln!(f, "warning {warning}")?;
         }
@@ -99,6 +96,7 @@ fn doing(operation: &Operation<'_>) -> String {
                 program.map_or(String::new(), |program| show(&program))
             )
         }
+        Operation::SetRlimit { soft, hard, .. } => format!("set the limits {soft} and {hard}"),
         _ => String::new(),
     }
 }

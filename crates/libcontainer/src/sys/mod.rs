@@ -3,7 +3,6 @@
 
 pub(crate) mod bpf;
 pub(crate) mod ioctl;
-pub(crate) mod limits;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
 pub(crate) mod spawn;
