@@ -16,37 +16,16 @@ fn main() -> Result<(), String> {
     let output = Path::new(&variable("OUT_DIR")?).join("init");
     let mut rustc = Command::new(variable("RUSTC")?);
     rustc
-        .args([
-            "--edition",
-            "2024",
-            "--crate-name",
-            "tare_init",
-            "--crate-type",
-            "bin",
-        ])
+        .args(["--edition", "2024", "--crate-name", "tare_init", "--crate-type", "bin"])
         .args(["--target", &variable("TARGET")?])
-        .args([
-            "-C",
-            "panic=abort",
-            "-C",
-            "opt-level=s",
-            "-C",
-            "lto=fat",
-            "-C",
-            "codegen-units=1",
-        ])
+        .args(["-C", "panic=abort", "-C", "opt-level=s", "-C", "lto=fat", "-C", "codegen-units=1"])
         // It runs at a fixed address: nothing is there that would apply relocations.
         .args(["-C", "relocation-model=static", "-C", "strip=symbols"])
-        .args([
-            "-C",
-            "link-args=-nostdlib -nostartfiles -static -no-pie -Wl,--build-id=none",
-        ])
+        .args(["-C", "link-args=-nostdlib -nostartfiles -static -no-pie -Wl,--build-id=none"])
         .arg("-o")
         .arg(&output)
         .arg("init/start.rs");
-    let status = rustc
-        .status()
-        .map_err(|e| format!("run rustc for init: {e}"))?;
+    let status = rustc.status().map_err(|e| format!("run rustc for init: {e}"))?;
     if !status.success() {
         return Err(format!("rustc for init failed: {status}"));
     }

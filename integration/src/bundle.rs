@@ -47,10 +47,7 @@ impl Bundle {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Containers whose creator is gone become children of this process, which knows how they end.
         nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
-        let directory = tempfile::Builder::new()
-            .prefix("tare-test-")
-            .tempdir()
-            .expect("mkdir");
+        let directory = tempfile::Builder::new().prefix("tare-test-").tempdir().expect("mkdir");
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(directory.path(), open).expect("chmod");
         rootfs::make(&directory.path().join("rootfs"));
@@ -106,9 +103,7 @@ impl Bundle {
     #[must_use]
     pub fn set(mut self, pointer: &str, value: Value) -> Self {
         let (parent, name) = pointer.rsplit_once('/').expect("a JSON pointer");
-        self.config
-            .pointer_mut(parent)
-            .expect("an object of the config")[name] = value;
+        self.config.pointer_mut(parent).expect("an object of the config")[name] = value;
         self
     }
 
@@ -123,11 +118,7 @@ impl Bundle {
     /// Makes the root filesystem writable and says what below it may change.
     #[must_use]
     pub fn writes(mut self, paths: &[&str]) -> Self {
-        self.written.extend(
-            paths
-                .iter()
-                .map(|path| PathBuf::from(path.trim_start_matches('/'))),
-        );
+        self.written.extend(paths.iter().map(|path| PathBuf::from(path.trim_start_matches('/'))));
         self.set("/root/readonly", json!(false))
     }
 
@@ -138,9 +129,7 @@ impl Bundle {
 
     /// A path below the root filesystem, as the host sees it.
     pub fn rootfs(&self, path: &str) -> PathBuf {
-        self.directory()
-            .join("rootfs")
-            .join(path.trim_start_matches('/'))
+        self.directory().join("rootfs").join(path.trim_start_matches('/'))
     }
 
     /// A directory beside the root filesystem that no container may touch.
@@ -174,17 +163,9 @@ impl Bundle {
             left.is_empty()
         });
         let cgroups = leftovers::cgroups(&self.id);
-        left.extend(
-            cgroups
-                .iter()
-                .map(|path| format!("cgroup left: {}", path.display())),
-        );
+        left.extend(cgroups.iter().map(|path| format!("cgroup left: {}", path.display())));
         left.extend(self.baseline.changes());
-        for entry in fs::read_dir(self.state_root())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in fs::read_dir(self.state_root()).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().contains(&self.id) {
                 left.push(format!("state left: {}", entry.path().display()));
             }
@@ -203,14 +184,9 @@ impl Bundle {
             .differences(&now.1)
             .into_iter()
             .map(|(path, how)| (Path::new("decoy").join(path), how));
-        let inside = rootfs
-            .differences(&now.0)
-            .into_iter()
-            .filter(|(path, _)| !self.may_change(path));
-        outside
-            .chain(inside)
-            .map(|(path, how)| format!("{}: {how}", path.display()))
-            .collect()
+        let inside =
+            rootfs.differences(&now.0).into_iter().filter(|(path, _)| !self.may_change(path));
+        outside.chain(inside).map(|(path, how)| format!("{}: {how}", path.display())).collect()
     }
 
     /// Targets of mounts are made on the way, and what the test says.
@@ -258,10 +234,7 @@ impl Drop for Bundle {
         if !left.is_empty() {
             self.sweep();
         }
-        assert!(
-            deleted.as_ref().is_none_or(|outcome| outcome.code == 0),
-            "{deleted:#?}"
-        );
+        assert!(deleted.as_ref().is_none_or(|outcome| outcome.code == 0), "{deleted:#?}");
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 }

@@ -61,10 +61,7 @@ fn base_mounts() -> Value {
 /// The array at this pointer.
 #[track_caller]
 pub fn array<'a>(config: &'a mut Value, pointer: &str) -> &'a mut Vec<Value> {
-    config
-        .pointer_mut(pointer)
-        .and_then(Value::as_array_mut)
-        .expect("an array of the base config")
+    config.pointer_mut(pointer).and_then(Value::as_array_mut).expect("an array of the base config")
 }
 
 /// Adds a namespace, or replaces the one of its type.

@@ -16,11 +16,7 @@ impl Bundle {
     /// The runtime with its state root and these arguments, not yet run.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&Under::test().path);
-        command
-            .arg("--root")
-            .arg(self.state_root())
-            .args(args)
-            .stdin(Stdio::null());
+        command.arg("--root").arg(self.state_root()).args(args).stdin(Stdio::null());
         command
     }
 
@@ -50,11 +46,7 @@ impl Bundle {
     }
 
     pub(crate) fn reap(&self) {
-        for (pid, code) in self
-            .processes
-            .borrow_mut()
-            .iter_mut()
-            .filter(|(_, code)| code.is_none())
+        for (pid, code) in self.processes.borrow_mut().iter_mut().filter(|(_, code)| code.is_none())
         {
             *code = match waitpid(Pid::from_raw(*pid), Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(_, code)) => Some(code),
@@ -159,10 +151,7 @@ impl Bundle {
     /// The status that the runtime prints.
     #[track_caller]
     pub fn status(&self) -> String {
-        self.state()["status"]
-            .as_str()
-            .expect("a string")
-            .to_string()
+        self.state()["status"].as_str().expect("a string").to_string()
     }
 
     /// The first process of the container.

@@ -18,10 +18,7 @@ impl Baseline {
     /// As it is now.
     pub fn take() -> Self {
         let data = fs::metadata("/dev/null").expect("/dev/null");
-        Self {
-            mounts: mounts(),
-            null: (data.uid(), data.gid(), data.mode(), data.rdev()),
-        }
+        Self { mounts: mounts(), null: (data.uid(), data.gid(), data.mode(), data.rdev()) }
     }
 
     /// What has changed since.
@@ -46,14 +43,7 @@ impl Baseline {
 
 fn mounts() -> Vec<String> {
     let line = |mount: crate::process::Mount| {
-        let crate::process::Mount {
-            root,
-            point,
-            options,
-            kind,
-            source,
-            ..
-        } = mount;
+        let crate::process::Mount { root, point, options, kind, source, .. } = mount;
         let own = options.join(",");
         format!("{point} {kind} {source} {root} {own}")
     };
@@ -83,15 +73,10 @@ fn belongs(pid: &str, id: &str, directory: &Path) -> Option<String> {
         return None;
     }
     let named = |text: &str| text.contains(id) || text.contains(&*directory.to_string_lossy());
-    let inside = ["cwd", "exe", "root"]
-        .iter()
-        .any(|name| link(name).starts_with(directory));
+    let inside = ["cwd", "exe", "root"].iter().any(|name| link(name).starts_with(directory));
     (named(&cgroup) || named(&command) || inside).then(|| {
         let state = text("stat").split(' ').nth(2).unwrap_or("?").to_string();
-        format!(
-            "process left: {pid} ({state}): {command}; {}",
-            cgroup.replace('\n', " ")
-        )
+        format!("process left: {pid} ({state}): {command}; {}", cgroup.replace('\n', " "))
     })
 }
 

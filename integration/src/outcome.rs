@@ -32,10 +32,7 @@ impl Outcome {
     /// Asserts that it failed by itself and said so; returns what it said.
     #[track_caller]
     pub fn fails(self) -> String {
-        assert!(
-            self.code > 0 && self.code <= 128 || self.code == 255,
-            "{self:#?}"
-        );
+        assert!(self.code > 0 && self.code <= 128 || self.code == 255, "{self:#?}");
         assert!(!self.stderr.trim().is_empty(), "no message: {self:#?}");
         self.stderr
     }
@@ -59,31 +56,20 @@ pub fn finish_into(
 ) -> Outcome {
     let clone = |file: &File| file.try_clone().expect("dup");
     command.stdout(clone(out)).stderr(clone(err));
-    let mut child = command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let status =
         wait(&mut child, meanwhile).unwrap_or_else(|| panic!("hangs: {command:?}: {}", text(err)));
-    Outcome {
-        code: code(status),
-        stdout: text(out),
-        stderr: text(err),
-    }
+    Outcome { code: code(status), stdout: text(out), stderr: text(err) }
 }
 
 /// The exit status in the way of a shell.
 pub fn code(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().expect("exited or signalled"))
+    status.code().unwrap_or_else(|| 128 + status.signal().expect("exited or signalled"))
 }
 
 /// Runs a command to its end, or kills it, whatever comes of it.
 pub fn attempt(command: &mut Command) {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if let Ok(mut child) = command.spawn() {
         wait(&mut child, &mut || {});
     }
@@ -112,9 +98,7 @@ pub fn temporary() -> File {
 pub fn text(file: &File) -> String {
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .expect("a readable file");
+    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("a readable file");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

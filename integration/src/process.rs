@@ -35,9 +35,7 @@ impl Mount {
 
     /// Whether it propagates in this way: `shared`, `master` or `unbindable`.
     pub fn propagates(&self, how: &str) -> bool {
-        self.tags
-            .iter()
-            .any(|tag| tag.split(':').next() == Some(how))
+        self.tags.iter().any(|tag| tag.split(':').next() == Some(how))
     }
 }
 
@@ -61,13 +59,8 @@ impl Process {
     #[track_caller]
     pub fn status(self, field: &str) -> String {
         let text = self.file("status");
-        let lines: BTreeMap<_, _> = text
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .collect();
-        let value = lines
-            .get(field)
-            .unwrap_or_else(|| panic!("no {field} in status"));
+        let lines: BTreeMap<_, _> = text.lines().filter_map(|line| line.split_once(':')).collect();
+        let value = lines.get(field).unwrap_or_else(|| panic!("no {field} in status"));
         value.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
@@ -92,10 +85,7 @@ impl Process {
     /// The uppermost mount at a path of its root.
     #[track_caller]
     pub fn mount(self, point: &str) -> Mount {
-        let found = self
-            .mounts()
-            .into_iter()
-            .rfind(|mount| mount.point == point);
+        let found = self.mounts().into_iter().rfind(|mount| mount.point == point);
         found.unwrap_or_else(|| panic!("no mount at {point}: {}", self.file("mountinfo")))
     }
 
@@ -105,10 +95,7 @@ impl Process {
         let text = self.file("cgroup");
         let entry = |line: &str| {
             let mut fields = line.splitn(3, ':').skip(1).map(String::from);
-            (
-                fields.next().expect("controllers"),
-                fields.next().expect("a path"),
-            )
+            (fields.next().expect("controllers"), fields.next().expect("a path"))
         };
         text.lines().map(entry).collect()
     }
@@ -123,10 +110,7 @@ impl Process {
             .filter_map(|entry| {
                 let entry = entry.ok()?;
                 let number = entry.file_name().to_str()?.parse().ok()?;
-                Some((
-                    number,
-                    fs::read_link(entry.path()).ok()?.display().to_string(),
-                ))
+                Some((number, fs::read_link(entry.path()).ok()?.display().to_string()))
             })
             .collect()
     }
@@ -134,44 +118,29 @@ impl Process {
     /// Its environment as execve(2) got it.
     #[track_caller]
     pub fn environment(self) -> Vec<String> {
-        self.file("environ")
-            .split_terminator('\0')
-            .map(String::from)
-            .collect()
+        self.file("environ").split_terminator('\0').map(String::from).collect()
     }
 
     /// The soft and the hard limit of a line of `limits`.
     #[track_caller]
     pub fn limit(self, name: &str) -> (String, String) {
         let text = self.file("limits");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .expect("a known limit");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a known limit");
         let mut fields = line.split_whitespace().map(String::from);
-        (
-            fields.next().expect("a soft limit"),
-            fields.next().expect("a hard limit"),
-        )
+        (fields.next().expect("a soft limit"), fields.next().expect("a hard limit"))
     }
 
     /// A map of ids: `uid_map` or `gid_map`.
     #[track_caller]
     pub fn id_map(self, name: &str) -> Vec<Vec<u64>> {
         let number = |text: &str| text.parse().expect("a number");
-        self.file(name)
-            .lines()
-            .map(|line| line.split_whitespace().map(number).collect())
-            .collect()
+        self.file(name).lines().map(|line| line.split_whitespace().map(number).collect()).collect()
     }
 
     /// Whether there is such a process that has not ended.
     pub fn lives(self) -> bool {
         fs::read_to_string(format!("/proc/{}/stat", self.0)).is_ok_and(|stat| {
-            let state = stat
-                .rsplit(") ")
-                .next()
-                .and_then(|rest| rest.chars().next());
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
             !matches!(state, None | Some('Z' | 'X'))
         })
     }
@@ -200,12 +169,7 @@ fn parse_mount(line: &str) -> Mount {
 }
 
 fn unescape(text: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(text.to_string(), |text, (from, to)| text.replace(from, to))
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_string(), |text, (from, to)| text.replace(from, to))
 }

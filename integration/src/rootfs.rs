@@ -68,24 +68,10 @@ pub const BUSYBOX: &str = "/bin/busybox";
 
 /// Makes a root filesystem at a path that does not exist.
 pub fn make(at: &Path) {
-    for name in [
-        "bin",
-        "dev",
-        "etc",
-        "home/user",
-        "opt",
-        "proc",
-        "root",
-        "run",
-        "sys",
-        "tmp",
-        "var",
-    ] {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(at.join(name))
-            .expect("mkdir");
+    for name in
+        ["bin", "dev", "etc", "home/user", "opt", "proc", "root", "run", "sys", "tmp", "var"]
+    {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(at.join(name)).expect("mkdir");
     }
     let busybox = at.join("bin/busybox");
     if fs::hard_link(copy_of_busybox(), &busybox).is_err() {
@@ -95,10 +81,7 @@ pub fn make(at: &Path) {
         symlink("busybox", at.join("bin").join(applet)).expect("symlink");
     }
     let files = [
-        (
-            "passwd",
-            "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n",
-        ),
+        ("passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n"),
         ("group", "root:x:0:\nuser:x:1000:\n"),
     ];
     for (name, text) in files {
@@ -114,10 +97,8 @@ fn copy_of_busybox() -> &'static Path {
     COPY.get_or_init(|| {
         let directory = target_directory().join("tmp");
         fs::create_dir_all(&directory).expect("mkdir");
-        let (copy, draft) = (
-            directory.join("busybox"),
-            directory.join(format!("busybox.{}", process::id())),
-        );
+        let (copy, draft) =
+            (directory.join("busybox"), directory.join(format!("busybox.{}", process::id())));
         let size = |path: &Path| fs::metadata(path).map(|data| data.len()).ok();
         if size(&copy).is_none() || size(&copy) != size(Path::new(BUSYBOX)) {
             fs::copy(BUSYBOX, &draft).expect("/bin/busybox: install busybox-static");
@@ -170,11 +151,7 @@ fn look(top: &Path, relative: &Path, tree: &mut BTreeMap<PathBuf, String>) {
     tree.insert(relative.to_path_buf(), text);
     if data.is_dir() {
         for entry in fs::read_dir(&path).expect("readdir") {
-            look(
-                top,
-                &relative.join(entry.expect("readdir").file_name()),
-                tree,
-            );
+            look(top, &relative.join(entry.expect("readdir").file_name()), tree);
         }
     }
 }

@@ -115,14 +115,7 @@ pub fn enter_private_mounts() {
 fn with_tmpfs(fill: impl FnOnce(&Path)) {
     let directory = tempfile::tempdir().expect("mkdir");
     let path = directory.path();
-    mount(
-        Some("tmpfs"),
-        path,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some("mode=755"),
-    )
-    .expect("tmpfs");
+    mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("tmpfs");
     fill(path);
     // An error says that it was moved away.
     let _moved = umount2(path, MntFlags::MNT_DETACH);
@@ -154,14 +147,7 @@ pub fn hide_unified() {
                 bind(&entry.path(), &path.join(entry.file_name()));
             }
         }
-        mount(
-            Some(path),
-            top,
-            None::<&str>,
-            MsFlags::MS_MOVE,
-            None::<&str>,
-        )
-        .expect("move");
+        mount(Some(path), top, None::<&str>, MsFlags::MS_MOVE, None::<&str>).expect("move");
     });
 }
 
@@ -171,12 +157,6 @@ fn bind(from: &Path, to: &Path) {
 
 /// Sets the propagation of every mount.
 pub fn propagate(how: MsFlags) {
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | how,
-        None::<&str>,
-    )
-    .expect("mount propagation");
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | how, None::<&str>)
+        .expect("mount propagation");
 }

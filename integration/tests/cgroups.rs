@@ -19,21 +19,13 @@ fn directories(process: Process) -> Vec<PathBuf> {
         };
         top.join(name).join(path.trim_start_matches('/'))
     };
-    cgroups
-        .iter()
-        .map(place)
-        .filter(|path| path.join("cgroup.procs").exists())
-        .collect()
+    cgroups.iter().map(place).filter(|path| path.join("cgroup.procs").exists()).collect()
 }
 
 /// The container's path in each hierarchy that the runtime under test looks at.
 fn paths(process: Process) -> Vec<(String, String)> {
     let unified = Under::test().kind != integration::Kind::Crun;
-    process
-        .cgroups()
-        .into_iter()
-        .filter(|(name, _)| unified || !name.is_empty())
-        .collect()
+    process.cgroups().into_iter().filter(|(name, _)| unified || !name.is_empty()).collect()
 }
 
 #[test]
@@ -112,18 +104,8 @@ fn every_process_of_the_container_is_inside() {
     let process = bundle.created();
     bundle.start().ok();
     for directory in directories(process) {
-        let count = || {
-            fs::read_to_string(directory.join("cgroup.procs"))
-                .unwrap()
-                .lines()
-                .count()
-        };
-        assert!(
-            integration::until(|| count() == 3),
-            "{}: {}",
-            directory.display(),
-            count()
-        );
+        let count = || fs::read_to_string(directory.join("cgroup.procs")).unwrap().lines().count();
+        assert!(integration::until(|| count() == 3), "{}: {}", directory.display(), count());
     }
 }
 
@@ -217,10 +199,7 @@ fn cgroups_go_when_the_container_is_deleted() {
 #[test]
 fn cgroups_below_go_with_it() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 leaves cgroups of version 1 that have others below"
-    );
+    peers_differ!("crun", "1.8.1 leaves cgroups of version 1 that have others below");
     let bundle = Bundle::sleeping();
     let process = bundle.started();
     let all = directories(process);
@@ -259,17 +238,11 @@ fn processes_below_go_with_delete() {
         put_capabilities(config, &["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]);
         let mounts = array(config, "/mounts");
         let options = json!(["nosuid", "noexec", "nodev"]);
-        mounts
-            .iter_mut()
-            .filter(|mount| mount["type"] == "cgroup")
-            .for_each(|mount| {
-                mount["options"] = options.clone();
-            });
+        mounts.iter_mut().filter(|mount| mount["type"] == "cgroup").for_each(|mount| {
+            mount["options"] = options.clone();
+        });
     });
-    peers_differ!(
-        "crun",
-        "1.8.1 leaves cgroups of version 1 that have others below"
-    );
+    peers_differ!("crun", "1.8.1 leaves cgroups of version 1 that have others below");
     bundle.created();
     bundle.start().ok();
     std::thread::sleep(std::time::Duration::from_millis(200));

@@ -18,19 +18,11 @@ fn version_is_what_engines_parse() {
         let lines: Vec<&str> = text.lines().collect();
         let name = integration::Under::test().name();
         let version = lines[0].strip_prefix(&format!("{name} version ")).unwrap();
-        let numbers = version
-            .split(['.', '+', '-'])
-            .take(2)
-            .all(|part| part.parse::<u32>().is_ok());
+        let numbers =
+            version.split(['.', '+', '-']).take(2).all(|part| part.parse::<u32>().is_ok());
         assert!(numbers, "{version}");
-        assert!(
-            lines.iter().any(|line| line.starts_with("commit: ")),
-            "{text}"
-        );
-        assert!(
-            lines.iter().any(|line| line.starts_with("spec: 1.")),
-            "{text}"
-        );
+        assert!(lines.iter().any(|line| line.starts_with("commit: ")), "{text}");
+        assert!(lines.iter().any(|line| line.starts_with("spec: 1.")), "{text}");
     }
 }
 
@@ -66,11 +58,7 @@ fn wrong_usage_is_refused() {
         (&["state"], 1, "requires exactly 1 argument"),
         (&["state", "a", "b"], 1, "requires exactly 1 argument"),
         (&["create", "a", "b"], 1, "requires exactly 1 argument"),
-        (
-            &["state", "--bogus", "a"],
-            1,
-            "flag provided but not defined: -bogus",
-        ),
+        (&["state", "--bogus", "a"], 1, "flag provided but not defined: -bogus"),
         (&["--log-format", "xx", "list"], 1, "invalid log-format"),
         (&["nosuch"], 3, "No help topic for 'nosuch'"),
     ];
@@ -122,10 +110,7 @@ fn the_last_of_repeated_globals_wins() {
     bundle.created();
     let path = &integration::Under::test().path;
     let mut command = std::process::Command::new(path);
-    command
-        .args(["--root", "/nonexistent/a"])
-        .arg("--root")
-        .arg(bundle.state_root());
+    command.args(["--root", "/nonexistent/a"]).arg("--root").arg(bundle.state_root());
     let text = finish(command.args(["state", bundle.id()])).ok();
     assert_eq!(object(&text)["id"], json!(bundle.id()));
 }
@@ -145,10 +130,7 @@ fn the_bundle_is_the_working_directory_by_default() {
     let bundle = Bundle::sh("echo ran");
     bundle.write();
     let mut command = bundle.command(&["run", bundle.id()]);
-    assert_eq!(
-        finish(command.current_dir(bundle.directory())).ok(),
-        "ran\n"
-    );
+    assert_eq!(finish(command.current_dir(bundle.directory())).ok(), "ran\n");
     let mut command = bundle.command(&["run", "--bundle", "..", bundle.id()]);
     assert_eq!(finish(command.current_dir(bundle.decoy())).ok(), "ran\n");
 }
@@ -161,10 +143,7 @@ fn the_pid_file_is_the_pid() {
     let path = file.display().to_string();
     let mut command = bundle.command_for_bundle(&["create", "--pid-file", &path]);
     bundle.create_by(&mut command).ok();
-    assert_eq!(
-        fs::read_to_string(&file).unwrap(),
-        bundle.process().0.to_string()
-    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), bundle.process().0.to_string());
 }
 
 #[test]
@@ -176,10 +155,7 @@ fn a_relative_pid_file_starts_at_the_working_directory() {
     let mut command = bundle.command_for_bundle(&["create", "--pid-file", "pid"]);
     peers_differ!("crun", "starts at the bundle");
     bundle.create_by(command.current_dir(&elsewhere)).ok();
-    assert_eq!(
-        fs::read_to_string(elsewhere.join("pid")).unwrap(),
-        bundle.process().0.to_string()
-    );
+    assert_eq!(fs::read_to_string(elsewhere.join("pid")).unwrap(), bundle.process().0.to_string());
 }
 
 #[test]
@@ -200,16 +176,8 @@ fn the_state_is_printed_like_the_references() {
     assert_eq!(outcome.stderr, "");
     let text = outcome.ok();
     let state = object(&text);
-    peers_differ!(
-        "crun",
-        "prints other keys in another order, with four spaces"
-    );
-    let keys: Vec<&str> = state
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    peers_differ!("crun", "prints other keys in another order, with four spaces");
+    let keys: Vec<&str> = state.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
         "ociVersion",
         "id",
@@ -233,10 +201,7 @@ fn list_prints_what_there_is() {
     let bundle = Bundle::sleeping();
     bundle.created();
     let process = bundle.process();
-    assert_eq!(
-        bundle.call(&["list", "-q"]).ok(),
-        format!("{}\n", bundle.id())
-    );
+    assert_eq!(bundle.call(&["list", "-q"]).ok(), format!("{}\n", bundle.id()));
     let text = bundle.call(&["list", "--format", "json"]).ok();
     let list = object(&text);
     assert_eq!(list[0]["id"], json!(bundle.id()));
@@ -244,22 +209,12 @@ fn list_prints_what_there_is() {
     assert_eq!(list[0]["owner"], json!("root"));
     peers_differ!("crun", "has another table");
     let table = bundle.call(&["list"]).ok();
-    let lines: Vec<Vec<&str>> = table
-        .lines()
-        .map(|line| line.split_whitespace().collect())
-        .collect();
-    assert_eq!(
-        lines[0],
-        ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
-    );
+    let lines: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
     assert_eq!(
         lines[1][..4],
-        [
-            bundle.id(),
-            &process.0.to_string(),
-            "created",
-            &bundle.directory().display().to_string()
-        ]
+        [bundle.id(), &process.0.to_string(), "created", &bundle.directory().display().to_string()]
     );
     assert_eq!(lines[1][5], "root");
     assert_eq!(list.as_array().unwrap().len(), 1);
@@ -272,15 +227,9 @@ fn an_empty_list_is_empty() {
     let bundle = Bundle::new();
     assert_eq!(bundle.call(&["list", "-q"]).ok(), "");
     peers_differ!("crun", "prints an empty array over two lines");
-    assert_eq!(
-        bundle.call(&["list", "--format", "json"]).ok().trim_end(),
-        "null"
-    );
+    assert_eq!(bundle.call(&["list", "--format", "json"]).ok().trim_end(), "null");
     let table = bundle.call(&["list"]).ok();
-    assert_eq!(
-        table,
-        "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
-    );
+    assert_eq!(table, "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
     let text = bundle.call(&["list", "--format", "xml"]).fails();
     assert!(text.contains("invalid format option"), "{text}");
 }
@@ -297,25 +246,15 @@ fn errors_go_to_the_log_and_the_standard_error() {
     let entry = object(&fs::read_to_string(&log).unwrap());
     assert_eq!(entry["level"], json!("error"));
     let message = entry["msg"].as_str().unwrap();
-    assert!(
-        message.contains("does not exist") || message.contains("No such file"),
-        "{message}"
-    );
+    assert!(message.contains("does not exist") || message.contains("No such file"), "{message}");
     let time = entry["time"].as_str().unwrap();
     assert!(time.starts_with("20") && time.contains('T'), "{time}");
     peers_differ!("crun", "prints its own form on the standard error");
     assert_eq!(said.trim_end(), message);
-    let keys: Vec<&str> = entry
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let keys: Vec<&str> = entry.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["level", "msg", "time"]);
     // A second error is appended.
-    bundle
-        .call(&["--log", &path, "--log-format", "json", "state", "nosuch"])
-        .fails();
+    bundle.call(&["--log", &path, "--log-format", "json", "state", "nosuch"]).fails();
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 2);
 }
 
@@ -326,10 +265,7 @@ fn errors_without_a_log_are_one_line() {
     let text = bundle.call(&["state", "nosuch"]).fails();
     assert_eq!(text.trim_end().lines().count(), 1, "{text}");
     peers_differ!("crun", "prints its own form on the standard error");
-    assert!(
-        text.starts_with("time=\"20") && text.contains(" level=error msg=\""),
-        "{text}"
-    );
+    assert!(text.starts_with("time=\"20") && text.contains(" level=error msg=\""), "{text}");
     assert!(text.contains("container does not exist"), "{text}");
 }
 
@@ -338,10 +274,7 @@ fn a_success_says_nothing() {
     needs_root!();
     let bundle = Bundle::sleeping();
     let quiet = |outcome: Outcome| {
-        assert_eq!(
-            (outcome.code, &*outcome.stdout, &*outcome.stderr),
-            (0, "", "")
-        );
+        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (0, "", ""));
     };
     quiet(bundle.create());
     quiet(bundle.start());
@@ -357,18 +290,11 @@ fn a_missing_configuration_is_named() {
     let bundle = Bundle::new();
     let directory = bundle.decoy().display().to_string();
     for command in ["create", "run"] {
-        let text = bundle
-            .call(&[command, "--bundle", &directory, bundle.id()])
-            .fails();
+        let text = bundle.call(&[command, "--bundle", &directory, bundle.id()]).fails();
         peers_differ!("crun", "words it differently");
-        assert!(
-            text.contains("JSON specification file config.json not found"),
-            "{text}"
-        );
+        assert!(text.contains("JSON specification file config.json not found"), "{text}");
     }
-    bundle
-        .call(&["run", "--bundle", "/nonexistent", bundle.id()])
-        .fails();
+    bundle.call(&["run", "--bundle", "/nonexistent", bundle.id()]).fails();
 }
 
 #[test]
@@ -379,9 +305,7 @@ fn a_broken_configuration_is_refused() {
         bundle.write();
         fs::write(bundle.directory().join("config.json"), text).unwrap();
         let directory = bundle.directory().display().to_string();
-        bundle
-            .call(&["create", "--bundle", &directory, bundle.id()])
-            .fails();
+        bundle.call(&["create", "--bundle", &directory, bundle.id()]).fails();
     }
 }
 
@@ -412,30 +336,17 @@ fn spec_writes_a_configuration_that_runs() {
     spec["process"]["terminal"] = json!(false);
     spec["process"]["args"] = json!(["echo", "ran"]);
     fs::write(&config, spec.to_string()).unwrap();
-    assert_eq!(
-        bundle
-            .call(&["run", "--bundle", &directory, bundle.id()])
-            .ok(),
-        "ran\n"
-    );
+    assert_eq!(bundle.call(&["run", "--bundle", &directory, bundle.id()]).ok(), "ran\n");
     peers_differ!("crun", "words it differently and has no --bundle");
-    assert!(
-        text.contains("File config.json exists. Remove it first"),
-        "{text}"
-    );
+    assert!(text.contains("File config.json exists. Remove it first"), "{text}");
     fs::remove_file(&config).unwrap();
     bundle.call(&["spec", "--bundle", &directory]).ok();
     let text = fs::read_to_string(&config).unwrap();
     assert!(text.starts_with("{\n\t\"ociVersion\": \"1."), "{text}");
     fs::remove_file(&config).unwrap();
-    bundle
-        .call(&["spec", "--rootless", "--bundle", &directory])
-        .ok();
+    bundle.call(&["spec", "--rootless", "--bundle", &directory]).ok();
     let spec = object(&fs::read_to_string(&config).unwrap());
-    assert_eq!(
-        spec["linux"]["uidMappings"],
-        json!([{ "containerID": 0, "hostID": 0, "size": 1 }])
-    );
+    assert_eq!(spec["linux"]["uidMappings"], json!([{ "containerID": 0, "hostID": 0, "size": 1 }]));
     assert!(spec["linux"].get("resources").is_none(), "{spec}");
 }
 
@@ -475,10 +386,7 @@ fn features_are_what_engines_read() {
     let features = object(&outcome.ok());
     for pointer in ["/ociVersionMin", "/ociVersionMax"] {
         assert!(
-            features
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .is_some_and(|text| !text.is_empty())
+            features.pointer(pointer).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
         );
     }
     for (pointer, word) in [

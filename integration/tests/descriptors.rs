@@ -15,10 +15,7 @@ use serde_json::json;
 fn leaking(redirections: &str, inner: &Command) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", &format!("exec {redirections}; exec \"$@\""), "bash"]);
-    command
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .stdin(Stdio::null());
+    command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
     command
 }
 
@@ -44,27 +41,15 @@ fn descriptors_of_the_caller_are_closed() {
 #[test]
 fn a_created_container_holds_nothing_of_the_host() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 closes the caller's descriptors only at the execve"
-    );
+    peers_differ!("crun", "1.8.1 closes the caller's descriptors only at the execve");
     let bundle = Bundle::sleeping();
     let inner = bundle.command_for_bundle(&["create"]);
-    bundle
-        .create_by(&mut leaking("3</ 20</ 21</etc/passwd", &inner))
-        .ok();
+    bundle.create_by(&mut leaking("3</ 20</ 21</etc/passwd", &inner)).ok();
     let process = bundle.process();
-    for (number, target) in process
-        .descriptors()
-        .into_iter()
-        .filter(|(number, _)| *number > 2)
-    {
+    for (number, target) in process.descriptors().into_iter().filter(|(number, _)| *number > 2) {
         let allowed = ["socket:", "anon_inode:", "/memfd:", "pipe:"];
         let fifo = target.ends_with("exec.fifo");
-        assert!(
-            fifo || allowed.iter().any(|kind| target.starts_with(kind)),
-            "{number}: {target}"
-        );
+        assert!(fifo || allowed.iter().any(|kind| target.starts_with(kind)), "{number}: {target}");
     }
 }
 
@@ -102,17 +87,11 @@ fn the_standard_streams_are_the_callers() {
     needs_root!();
     let bundle = Bundle::sh("cat; echo error >&2");
     let mut command = bundle.command_for_bundle(&["run"]);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"input\n").unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(
-        (&*output.stdout, &*output.stderr),
-        (&b"input\n"[..], &b"error\n"[..])
-    );
+    assert_eq!((&*output.stdout, &*output.stderr), (&b"input\n"[..], &b"error\n"[..]));
 }
 
 #[test]
@@ -122,16 +101,11 @@ fn the_standard_streams_of_a_created_container_are_the_callers() {
     let input = bundle.directory().join("input");
     fs::write(&input, "from the file\n").unwrap();
     let mut command = bundle.command_for_bundle(&["create"]);
-    bundle
-        .create_by(command.stdin(fs::File::open(&input).unwrap()))
-        .ok();
+    bundle.create_by(command.stdin(fs::File::open(&input).unwrap())).ok();
     let process = bundle.process();
     bundle.start().ok();
     assert_eq!(bundle.wait(process), 0);
-    assert_eq!(
-        bundle.output(),
-        ("from the file\n".into(), "error\n".into())
-    );
+    assert_eq!(bundle.output(), ("from the file\n".into(), "error\n".into()));
 }
 
 #[test]
@@ -142,11 +116,7 @@ fn the_standard_streams_belong_to_the_user() {
     let path = bundle.directory().join("output");
     let output = fs::File::create(&path).unwrap();
     let mut command = bundle.command_for_bundle(&["create"]);
-    let done = command
-        .stdout(output.try_clone().unwrap())
-        .stderr(output)
-        .status()
-        .unwrap();
+    let done = command.stdout(output.try_clone().unwrap()).stderr(output).status().unwrap();
     bundle.deleted_at_end();
     assert!(done.success());
     assert_eq!(fs::metadata(&path).unwrap().uid(), 1000);
@@ -163,11 +133,7 @@ fn dev_null_of_the_host_stays_roots() {
     let bundle =
         Bundle::sh("echo x > /dev/null").set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
     let mut command = bundle.command_for_bundle(&["run"]);
-    let status = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert!(status.success());
     let data = fs::metadata("/dev/null").unwrap();
     assert_eq!((data.uid(), data.gid(), data.mode()), (0, 0, 0o20666));
@@ -188,11 +154,7 @@ fn closed_standard_streams_are_no_way_in() {
         assert!(until(|| process.file("cmdline").starts_with("sleep")));
         for (number, target) in process.descriptors() {
             let data = fs::metadata(format!("/proc/{}/fd/{number}", process.0)).unwrap();
-            assert_ne!(
-                (data.dev(), data.ino()),
-                (root.dev(), root.ino()),
-                "{number}: {target}"
-            );
+            assert_ne!((data.dev(), data.ino()), (root.dev(), root.ino()), "{number}: {target}");
             assert!(number <= 2, "{number}: {target}");
         }
     }
@@ -201,10 +163,7 @@ fn closed_standard_streams_are_no_way_in() {
 #[test]
 fn a_cwd_through_a_descriptor_does_not_lead_out() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 is led out: CVE-2024-21626 by what the caller leaks"
-    );
+    peers_differ!("crun", "1.8.1 is led out: CVE-2024-21626 by what the caller leaks");
     for number in 3..12 {
         let bundle =
             Bundle::sh("cat marker ../decoy/marker; cat ../../../etc/hostname; ls -i -d .")
@@ -222,22 +181,13 @@ fn a_cwd_through_a_descriptor_does_not_lead_out() {
 #[test]
 fn a_program_through_a_descriptor_is_not_the_hosts() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 executes it: CVE-2024-21626 by what the caller leaks"
-    );
+    peers_differ!("crun", "1.8.1 executes it: CVE-2024-21626 by what the caller leaks");
     for number in 3..12 {
-        let bundle = Bundle::new().args(&[
-            &format!("/proc/self/fd/{number}/busybox"),
-            "echo",
-            "executed",
-        ]);
+        let bundle =
+            Bundle::new().args(&[&format!("/proc/self/fd/{number}/busybox"), "echo", "executed"]);
         let inner = bundle.command_for_bundle(&["run"]);
         let outcome = finish(&mut leaking("7</bin 8</bin", &inner));
-        assert!(
-            !outcome.stdout.contains("executed"),
-            "{number}: {outcome:?}"
-        );
+        assert!(!outcome.stdout.contains("executed"), "{number}: {outcome:?}");
     }
 }
 
@@ -264,12 +214,8 @@ fn the_file_of_init_cannot_be_overwritten() {
     let bundle = Bundle::sleeping();
     let process = bundle.created();
     let exe = format!("/proc/{}/exe", process.0);
-    let held = open(
-        &*exe,
-        OFlag::O_PATH | OFlag::O_CLOEXEC,
-        nix::sys::stat::Mode::empty(),
-    )
-    .unwrap();
+    let held =
+        open(&*exe, OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).unwrap();
     bundle.kill("KILL").ok();
     bundle.wait(process);
     let again = format!("/proc/self/fd/{}", held.as_raw_fd());

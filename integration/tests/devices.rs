@@ -86,10 +86,8 @@ fn a_device_in_a_user_namespace_is_right_or_refused() {
 fn an_invalid_device_is_refused() {
     needs_root!();
     peers_differ!("crun", "takes any type for a character device");
-    let bundle = Bundle::new().set(
-        "/linux/devices",
-        json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 1}]),
-    );
+    let bundle = Bundle::new()
+        .set("/linux/devices", json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 1}]));
     bundle.run_fails();
 }
 

@@ -13,19 +13,14 @@ use serde_json::json;
 #[track_caller]
 fn run(bundle: &Bundle) {
     let outcome = bundle.run();
-    assert!(
-        outcome.code == 0 || !outcome.stderr.trim().is_empty(),
-        "{outcome:?}"
-    );
+    assert!(outcome.code == 0 || !outcome.stderr.trim().is_empty(), "{outcome:?}");
 }
 
 #[test]
 fn a_linked_target_directory_does_not_lead_out() {
     needs_root!();
     for kind in ["absolute", "relative"] {
-        let bundle = Bundle::new()
-            .writes(&[""])
-            .mount("/var/link/new/dir", "tmpfs", "tmpfs", &[]);
+        let bundle = Bundle::new().writes(&[""]).mount("/var/link/new/dir", "tmpfs", "tmpfs", &[]);
         let target = match kind {
             "absolute" => bundle.decoy(),
             _ => "../../../../../../../.."
@@ -42,15 +37,11 @@ fn a_linked_target_directory_does_not_lead_out() {
 fn a_linked_target_file_does_not_lead_out() {
     needs_root!();
     let bundle =
-        Bundle::new()
-            .writes(&[""])
-            .mount("/var/link", "bind", "config.json", &["bind", "ro"]);
+        Bundle::new().writes(&[""]).mount("/var/link", "bind", "config.json", &["bind", "ro"]);
     symlink(bundle.decoy().join("new"), bundle.rootfs("var/link")).unwrap();
     run(&bundle);
     let bundle =
-        Bundle::new()
-            .writes(&[""])
-            .mount("/var/link", "bind", "config.json", &["bind", "ro"]);
+        Bundle::new().writes(&[""]).mount("/var/link", "bind", "config.json", &["bind", "ro"]);
     symlink("../../decoy/marker", bundle.rootfs("var/link")).unwrap();
     run(&bundle);
 }
@@ -58,23 +49,20 @@ fn a_linked_target_file_does_not_lead_out() {
 #[test]
 fn dots_in_a_target_do_not_lead_out() {
     needs_root!();
-    let bundle = Bundle::sh("cat /decoy/inside/marker")
-        .writes(&["decoy"])
-        .mount("/../../decoy/inside", "bind", "decoy", &["bind", "ro"]);
+    let bundle = Bundle::sh("cat /decoy/inside/marker").writes(&["decoy"]).mount(
+        "/../../decoy/inside",
+        "bind",
+        "decoy",
+        &["bind", "ro"],
+    );
     assert_eq!(bundle.run().ok(), "decoy\n");
 }
 
 #[test]
 fn a_linked_dev_does_not_lead_out() {
     needs_root!();
-    peers_differ!(
-        "runc",
-        "1.1.5 makes the links of /dev wherever the link leads"
-    );
-    peers_differ!(
-        "crun",
-        "1.8.1 makes devices and links wherever the link leads"
-    );
+    peers_differ!("runc", "1.1.5 makes the links of /dev wherever the link leads");
+    peers_differ!("crun", "1.8.1 makes devices and links wherever the link leads");
     for relative in [false, true] {
         let bundle = Bundle::new().writes(&[""]).edit(|config| {
             let mounts = integration::config::array(config, "/mounts");
@@ -82,11 +70,7 @@ fn a_linked_dev_does_not_lead_out() {
         });
         fs::remove_dir(bundle.rootfs("dev")).unwrap();
         let decoy = bundle.decoy();
-        let target = if relative {
-            "../../decoy".into()
-        } else {
-            decoy
-        };
+        let target = if relative { "../../decoy".into() } else { decoy };
         symlink(target, bundle.rootfs("dev")).unwrap();
         run(&bundle);
     }
@@ -105,9 +89,8 @@ fn a_device_behind_a_link_does_not_lead_out() {
 #[test]
 fn a_linked_cwd_does_not_lead_out() {
     needs_root!();
-    let bundle = Bundle::sh("cat marker; pwd")
-        .writes(&[""])
-        .set("/process/cwd", json!("/var/link/new"));
+    let bundle =
+        Bundle::sh("cat marker; pwd").writes(&[""]).set("/process/cwd", json!("/var/link/new"));
     symlink(bundle.decoy(), bundle.rootfs("var/link")).unwrap();
     let outcome = bundle.run();
     assert!(!outcome.stdout.contains("decoy\n"), "{outcome:?}");
@@ -141,20 +124,14 @@ fn a_linked_passwd_is_not_read_on_the_host() {
 #[test]
 fn linked_proc_and_sys_are_refused() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 mounts where the link leads to inside the root filesystem"
-    );
+    peers_differ!("crun", "1.8.1 mounts where the link leads to inside the root filesystem");
     for name in ["proc", "sys"] {
         let bundle = Bundle::new().writes(&["bad"]);
         fs::remove_dir(bundle.rootfs(name)).unwrap();
         fs::create_dir(bundle.rootfs("bad")).unwrap();
         symlink("/bad", bundle.rootfs(name)).unwrap();
         let text = bundle.run_fails();
-        assert!(
-            text.contains("must be mounted on ordinary directory"),
-            "{name}: {text}"
-        );
+        assert!(text.contains("must be mounted on ordinary directory"), "{name}: {text}");
     }
 }
 
@@ -162,12 +139,7 @@ fn linked_proc_and_sys_are_refused() {
 fn nothing_is_mounted_over_parts_of_proc() {
     needs_root!();
     peers_differ!("crun", "allows any mount inside /proc");
-    for target in [
-        "/proc/self/attr",
-        "/proc/sys/kernel",
-        "/proc/../proc/sys",
-        "/proc/1",
-    ] {
+    for target in ["/proc/self/attr", "/proc/sys/kernel", "/proc/../proc/sys", "/proc/1"] {
         let bundle = Bundle::new().mount(target, "bind", "decoy", &["bind"]);
         let text = bundle.run_fails();
         assert!(text.contains("/proc"), "{target}: {text}");
@@ -184,10 +156,7 @@ fn nothing_is_mounted_over_parts_of_proc() {
 #[test]
 fn a_false_dev_null_never_unmasks() {
     needs_root!();
-    peers_differ!(
-        "runc",
-        "1.1.5 binds whatever the container's /dev/null is: CVE-2025-31133"
-    );
+    peers_differ!("runc", "1.1.5 binds whatever the container's /dev/null is: CVE-2025-31133");
     for kind in ["link", "file", "missing"] {
         let bundle = Bundle::sh("test -s /etc/secret && cat /etc/secret; true")
             .writes(&["etc/secret"])
@@ -216,16 +185,10 @@ fn a_false_dev_null_never_unmasks() {
 fn chains_of_links_end_like_in_the_kernel() {
     needs_root!();
     for (length, follows) in [(39, true), (41, false)] {
-        let bundle = Bundle::sh("ls /var/l0")
-            .writes(&[""])
-            .mount("/var/l0", "tmpfs", "tmpfs", &[]);
+        let bundle = Bundle::sh("ls /var/l0").writes(&[""]).mount("/var/l0", "tmpfs", "tmpfs", &[]);
         fs::create_dir(bundle.rootfs("var/end")).unwrap();
         for number in 0..length {
-            let next = if number + 1 == length {
-                "end".into()
-            } else {
-                format!("l{}", number + 1)
-            };
+            let next = if number + 1 == length { "end".into() } else { format!("l{}", number + 1) };
             symlink(next, bundle.rootfs(&format!("var/l{number}"))).unwrap();
         }
         if follows {
@@ -241,14 +204,13 @@ fn chains_of_links_end_like_in_the_kernel() {
 #[test]
 fn a_target_that_is_exchanged_meanwhile_does_not_lead_out() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 sometimes makes the target where the link leads"
+    peers_differ!("crun", "1.8.1 sometimes makes the target where the link leads");
+    let bundle = Bundle::new().writes(&[""]).mount("/vol/a/sub", "tmpfs", "tmpfs", &[]).mount(
+        "/vol/a/new/er",
+        "tmpfs",
+        "tmpfs",
+        &[],
     );
-    let bundle = Bundle::new()
-        .writes(&[""])
-        .mount("/vol/a/sub", "tmpfs", "tmpfs", &[])
-        .mount("/vol/a/new/er", "tmpfs", "tmpfs", &[]);
     fs::create_dir_all(bundle.rootfs("vol/a/sub")).unwrap();
     symlink(bundle.decoy(), bundle.rootfs("vol/b")).unwrap();
     bundle.write();

@@ -38,11 +38,9 @@ fn user(uid: u32, gid: u32, additional: &[u32]) -> Value {
 #[test]
 fn ids_are_exactly_the_configured() {
     needs_root!();
-    for (uid, gid, groups, shown) in [
-        (0, 0, &[][..], ""),
-        (1000, 2000, &[7][..], "7"),
-        (5, 6, &[1, 70_000][..], "1 70000"),
-    ] {
+    for (uid, gid, groups, shown) in
+        [(0, 0, &[][..], ""), (1000, 2000, &[7][..], "7"), (5, 6, &[1, 70_000][..], "1 70000")]
+    {
         let bundle = Bundle::sleeping().set("/process/user", user(uid, gid, groups));
         let process = bundle.started();
         let four = |id: u32| format!("{id} {id} {id} {id}");
@@ -58,16 +56,11 @@ fn groups_of_the_caller_are_dropped() {
     let bundle = Bundle::sleeping();
     let inner = bundle.command_for_bundle(&["create"]);
     let mut command = std::process::Command::new("setpriv");
-    command
-        .args(["--groups", "12,13"])
-        .arg(inner.get_program())
-        .args(inner.get_args());
+    command.args(["--groups", "12,13"]).arg(inner.get_program()).args(inner.get_args());
     bundle.create_by(&mut command).ok();
     let process = bundle.process();
     bundle.start().ok();
-    assert!(integration::until(|| process
-        .file("cmdline")
-        .starts_with("sleep")));
+    assert!(integration::until(|| process.file("cmdline").starts_with("sleep")));
     assert_eq!(process.status("Groups"), "");
 }
 
@@ -83,23 +76,15 @@ fn the_umask_is_022_or_the_configured() {
 #[test]
 fn the_umask_of_the_caller_has_no_effect() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 makes missing targets with the caller's umask"
-    );
+    peers_differ!("crun", "1.8.1 makes missing targets with the caller's umask");
     let bundle = Bundle::sh("umask; stat -c %a /dev/null /dev/shm /new/dir /new")
         .writes(&["new"])
         .mount("/new/dir", "tmpfs", "tmpfs", &["mode=755"]);
     let inner = bundle.command_for_bundle(&["run"]);
     let mut command = std::process::Command::new("sh");
-    command
-        .args(["-c", "umask 077; exec \"$@\"", "sh"])
-        .arg(inner.get_program());
+    command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(inner.get_program());
     command.args(inner.get_args());
-    peers_differ!(
-        "runc",
-        "1.1.5 makes missing targets with the caller's umask"
-    );
+    peers_differ!("runc", "1.1.5 makes missing targets with the caller's umask");
     assert_eq!(finish(&mut command).ok(), "0022\n666\n1777\n755\n755\n");
 }
 
@@ -151,11 +136,7 @@ fn without_capabilities_there_are_none() {
         let bundle = Bundle::sleeping().edit(|config| {
             let process = config["process"].as_object_mut().unwrap();
             process.remove("capabilities");
-            process.extend(
-                capabilities
-                    .clone()
-                    .map(|value| ("capabilities".into(), value)),
-            );
+            process.extend(capabilities.clone().map(|value| ("capabilities".into(), value)));
         });
         peers_differ!("crun", "1.8.1 drops nothing when capabilities is absent");
         let process = bundle.started();
@@ -173,10 +154,7 @@ fn a_user_who_is_not_root_has_none_without_ambient() {
     for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
         assert_eq!(process.mask(set), 0, "{set}");
     }
-    assert_eq!(
-        process.mask("CapBnd"),
-        KILL | NET_BIND_SERVICE | AUDIT_WRITE
-    );
+    assert_eq!(process.mask("CapBnd"), KILL | NET_BIND_SERVICE | AUDIT_WRITE);
 }
 
 #[test]
@@ -185,25 +163,13 @@ fn capabilities_of_the_caller_are_not_inherited() {
     let bundle = Bundle::sleeping();
     let inner = bundle.command_for_bundle(&["create"]);
     let mut command = std::process::Command::new("setpriv");
-    command.args([
-        "--inh-caps",
-        "+net_admin,+chown",
-        "--ambient-caps",
-        "+net_admin,+chown",
-    ]);
-    bundle
-        .create_by(command.arg(inner.get_program()).args(inner.get_args()))
-        .ok();
+    command.args(["--inh-caps", "+net_admin,+chown", "--ambient-caps", "+net_admin,+chown"]);
+    bundle.create_by(command.arg(inner.get_program()).args(inner.get_args())).ok();
     let process = bundle.process();
     bundle.start().ok();
-    assert!(integration::until(|| process
-        .file("cmdline")
-        .starts_with("sleep")));
+    assert!(integration::until(|| process.file("cmdline").starts_with("sleep")));
     assert_eq!((process.mask("CapInh"), process.mask("CapAmb")), (0, 0));
-    assert_eq!(
-        process.mask("CapBnd"),
-        KILL | NET_BIND_SERVICE | AUDIT_WRITE
-    );
+    assert_eq!(process.mask("CapBnd"), KILL | NET_BIND_SERVICE | AUDIT_WRITE);
 }
 
 #[test]
@@ -245,10 +211,8 @@ fn limits_are_exactly_the_configured() {
         ("RLIMIT_RTTIME", "Max realtime timeout", 1000, 2000),
     ];
     // Without CAP_SYS_RESOURCE nobody can raise a hard limit.
-    let table: Vec<_> = table
-        .into_iter()
-        .filter(|row| can_raise() || row.3 <= own_limit(row.1))
-        .collect();
+    let table: Vec<_> =
+        table.into_iter().filter(|row| can_raise() || row.3 <= own_limit(row.1)).collect();
     assert!(table.len() >= 10, "{table:?}");
     let limits: Vec<Value> = table
         .iter()
@@ -268,25 +232,16 @@ fn a_limit_above_the_callers_can_be_set() {
     if !can_raise() {
         return;
     }
-    let bundle = Bundle::sleeping().set(
-        "/process/rlimits",
-        json!([{ "type": "RLIMIT_NOFILE", "soft": 3000, "hard": 4000 }]),
-    );
+    let bundle = Bundle::sleeping()
+        .set("/process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "soft": 3000, "hard": 4000 }]));
     let inner = bundle.command_for_bundle(&["create"]);
     let mut command = std::process::Command::new("sh");
-    command
-        .args(["-c", "ulimit -n 200; exec \"$@\"", "sh"])
-        .arg(inner.get_program());
+    command.args(["-c", "ulimit -n 200; exec \"$@\"", "sh"]).arg(inner.get_program());
     bundle.create_by(command.args(inner.get_args())).ok();
     let process = bundle.process();
     bundle.start().ok();
-    assert!(integration::until(|| process
-        .file("cmdline")
-        .starts_with("sleep")));
-    assert_eq!(
-        process.limit("Max open files"),
-        ("3000".into(), "4000".into())
-    );
+    assert!(integration::until(|| process.file("cmdline").starts_with("sleep")));
+    assert_eq!(process.limit("Max open files"), ("3000".into(), "4000".into()));
 }
 
 #[test]
@@ -306,20 +261,10 @@ fn oom_score_adj_is_as_configured_or_the_callers() {
     needs_root!();
     let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     assert_eq!(Bundle::sleeping().started().file("oom_score_adj"), own);
-    let least = if can_raise() {
-        -1000
-    } else {
-        own.trim().parse().unwrap()
-    };
-    for value in [-500, 0, 321, 1000]
-        .into_iter()
-        .filter(|value| *value >= least)
-    {
+    let least = if can_raise() { -1000 } else { own.trim().parse().unwrap() };
+    for value in [-500, 0, 321, 1000].into_iter().filter(|value| *value >= least) {
         let bundle = Bundle::sleeping().set("/process/oomScoreAdj", json!(value));
-        assert_eq!(
-            bundle.started().file("oom_score_adj").trim(),
-            value.to_string()
-        );
+        assert_eq!(bundle.started().file("oom_score_adj").trim(), value.to_string());
     }
 }
 
@@ -383,52 +328,29 @@ fn home_is_the_root_without_a_passwd_file() {
 #[test]
 fn the_environment_is_exactly_the_configured() {
     needs_root!();
-    let bundle = Bundle::sleeping().set(
-        "/process/env",
-        json!(["PATH=/bin", "HOME=/", "EMPTY=", "A=1=2"]),
-    );
+    let bundle =
+        Bundle::sleeping().set("/process/env", json!(["PATH=/bin", "HOME=/", "EMPTY=", "A=1=2"]));
     let mut command = bundle.command_for_bundle(&["create"]);
-    bundle
-        .create_by(command.env("OF_THE_CALLER", "1").env("HOME", "/caller"))
-        .ok();
+    bundle.create_by(command.env("OF_THE_CALLER", "1").env("HOME", "/caller")).ok();
     let process = bundle.process();
     bundle.start().ok();
-    assert!(integration::until(|| process
-        .file("cmdline")
-        .starts_with("sleep")));
-    assert_eq!(
-        process.environment(),
-        ["PATH=/bin", "HOME=/", "EMPTY=", "A=1=2"]
-    );
+    assert!(integration::until(|| process.file("cmdline").starts_with("sleep")));
+    assert_eq!(process.environment(), ["PATH=/bin", "HOME=/", "EMPTY=", "A=1=2"]);
 }
 
 #[test]
 fn a_variable_without_value_is_never_the_callers() {
     needs_root!();
     let bundle = Bundle::sh("env").set("/process/env", json!(["PATH=/bin", "TARE_TEST_SECRET"]));
-    let outcome = finish(
-        bundle
-            .command_for_bundle(&["run"])
-            .env("TARE_TEST_SECRET", "of-the-host"),
-    );
-    assert!(
-        !format!("{outcome:?}").contains("of-the-host"),
-        "{outcome:?}"
-    );
+    let outcome =
+        finish(bundle.command_for_bundle(&["run"]).env("TARE_TEST_SECRET", "of-the-host"));
+    assert!(!format!("{outcome:?}").contains("of-the-host"), "{outcome:?}");
 }
 
 #[test]
 fn the_arguments_are_exactly_the_configured() {
     needs_root!();
-    let args = [
-        "sh",
-        "-c",
-        "sleep 1000; true",
-        "",
-        "two words",
-        "ünïcode",
-        "-x",
-    ];
+    let args = ["sh", "-c", "sleep 1000; true", "", "two words", "ünïcode", "-x"];
     let bundle = Bundle::new().args(&args);
     let process = bundle.created();
     bundle.start().ok();
@@ -448,10 +370,7 @@ fn the_process_leads_a_session_of_its_own() {
     let stat = process.0.file("stat");
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     // Process group and session.
-    assert_eq!(
-        (fields[2], fields[3]),
-        (&*process.0.0.to_string(), &*process.0.0.to_string())
-    );
+    assert_eq!((fields[2], fields[3]), (&*process.0.0.to_string(), &*process.0.0.to_string()));
 }
 
 #[test]
@@ -460,15 +379,11 @@ fn signals_are_as_after_boot() {
     let bundle = Bundle::sleeping();
     let inner = bundle.command_for_bundle(&["create"]);
     let mut command = std::process::Command::new("bash");
-    command
-        .args(["-c", "trap '' PIPE HUP USR1; exec \"$@\"", "bash"])
-        .arg(inner.get_program());
+    command.args(["-c", "trap '' PIPE HUP USR1; exec \"$@\"", "bash"]).arg(inner.get_program());
     bundle.create_by(command.args(inner.get_args())).ok();
     let process = bundle.process();
     bundle.start().ok();
-    assert!(integration::until(|| process
-        .file("cmdline")
-        .starts_with("sleep")));
+    assert!(integration::until(|| process.file("cmdline").starts_with("sleep")));
     assert_eq!((process.mask("SigBlk"), process.mask("SigCgt")), (0, 0));
     peers_differ!("runc", "hands on what its caller ignores");
     peers_differ!("crun", "hands on what its caller ignores");

@@ -15,10 +15,7 @@ fn stop(bundle: &Bundle) -> i32 {
 
 #[track_caller]
 fn says(outcome: Outcome, text: &str) {
-    peers_differ!(
-        "crun",
-        "words its errors differently; that it fails is tested elsewhere"
-    );
+    peers_differ!("crun", "words its errors differently; that it fails is tested elsewhere");
     let said = outcome.fails();
     assert!(said.contains(text), "{text:?} is not in {said:?}");
 }
@@ -75,12 +72,7 @@ fn refusals_change_nothing() {
     peers_differ!("crun", "1.8.1 takes a signal that it does not know");
     let bundle = Bundle::sleeping();
     let process = bundle.started();
-    for outcome in [
-        bundle.create(),
-        bundle.start(),
-        bundle.delete(),
-        bundle.kill("NOSUCH"),
-    ] {
+    for outcome in [bundle.create(), bundle.start(), bundle.delete(), bundle.kill("NOSUCH")] {
         outcome.fails();
         assert!(process.lives());
         assert_eq!(bundle.status(), "running");
@@ -90,10 +82,7 @@ fn refusals_change_nothing() {
 #[test]
 fn a_created_container_can_be_deleted() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 refuses to delete a container that was not started"
-    );
+    peers_differ!("crun", "1.8.1 refuses to delete a container that was not started");
     let bundle = Bundle::sleeping();
     let process = bundle.created();
     bundle.delete().ok();
@@ -106,11 +95,7 @@ fn delete_force_ends_whatever_there_is() {
     needs_root!();
     for status in ["created", "running", "stopped"] {
         let bundle = Bundle::sleeping();
-        let process = if status == "created" {
-            bundle.created()
-        } else {
-            bundle.started()
-        };
+        let process = if status == "created" { bundle.created() } else { bundle.started() };
         if status == "stopped" {
             stop(&bundle);
         }
@@ -161,15 +146,8 @@ fn signals_go_by_name_and_number() {
         let bundle = Bundle::sh(script);
         let process = bundle.created();
         bundle.start().ok();
-        assert!(
-            until(|| bundle.output().0.contains("ready")),
-            "{:?}",
-            bundle.output()
-        );
-        if !signal
-            .bytes()
-            .any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-        {
+        assert!(until(|| bundle.output().0.contains("ready")), "{:?}", bundle.output());
+        if !signal.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) {
             peers_differ!("crun", "1.8.1 knows names in upper case only");
         }
         bundle.kill(signal).ok();
@@ -225,12 +203,7 @@ fn kill_ends_all_of_a_container_with_a_pid_namespace() {
 #[test]
 fn the_exit_status_is_the_processs() {
     needs_root!();
-    for (script, code) in [
-        ("exit 0", 0),
-        ("exit 1", 1),
-        ("exit 77", 77),
-        ("exit 255", 255),
-    ] {
+    for (script, code) in [("exit 0", 0), ("exit 1", 1), ("exit 77", 77), ("exit 255", 255)] {
         assert_eq!(Bundle::sh(script).run().code, code, "{script}");
         let bundle = Bundle::sh(script);
         let process = bundle.created();
@@ -255,11 +228,8 @@ fn an_end_that_nobody_asked_for_is_noticed() {
     needs_root!();
     let bundle = Bundle::sleeping();
     let process = bundle.started();
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(process.0),
-        nix::sys::signal::SIGKILL,
-    )
-    .unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.0), nix::sys::signal::SIGKILL)
+        .unwrap();
     // Not reaped: a zombie has stopped, too.
     let state = || integration::finish(&mut bundle.command(&["state", bundle.id()])).ok();
     assert!(until(|| state().contains("\"stopped\"")));
@@ -274,11 +244,8 @@ fn a_created_process_that_dies_is_noticed() {
     needs_root!();
     let bundle = Bundle::sleeping();
     let process = bundle.created();
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(process.0),
-        nix::sys::signal::SIGKILL,
-    )
-    .unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.0), nix::sys::signal::SIGKILL)
+        .unwrap();
     bundle.wait(process);
     assert!(until(|| bundle.status() == "stopped"));
     bundle.start().fails();
@@ -315,9 +282,7 @@ fn a_program_that_is_not_there_is_reported() {
 fn run_detached_leaves_it_running() {
     needs_root!();
     let bundle = Bundle::sleeping();
-    bundle
-        .create_by(&mut bundle.command_for_bundle(&["run", "--detach"]))
-        .ok();
+    bundle.create_by(&mut bundle.command_for_bundle(&["run", "--detach"])).ok();
     let process = bundle.process();
     assert_eq!(bundle.status(), "running");
     assert!(until(|| process.file("cmdline").starts_with("sleep")));
@@ -344,10 +309,7 @@ fn run_forwards_signals() {
     );
     bundle.deleted_at_end();
     let mut command = bundle.command_for_bundle(&["run"]);
-    let mut child = command
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut ready = [0; 6];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());

@@ -18,10 +18,7 @@ fn mounted(bundle: &Bundle, point: &str) -> Mount {
 }
 
 fn tmpfs(options: &[&str]) -> Mount {
-    mounted(
-        &Bundle::new().mount("/var", "tmpfs", "tmpfs", options),
-        "/var",
-    )
+    mounted(&Bundle::new().mount("/var", "tmpfs", "tmpfs", options), "/var")
 }
 
 #[test]
@@ -37,34 +34,20 @@ fn each_option_has_its_effect() {
         (&["nodiratime"], &["nodiratime"], &[]),
         (&["relatime"], &["relatime"], &["noatime"]),
         (&["strictatime"], &[], &["noatime", "relatime"]),
-        (
-            &["ro", "nosuid", "nodev", "noexec"],
-            &["ro", "nosuid", "nodev", "noexec"],
-            &[],
-        ),
+        (&["ro", "nosuid", "nodev", "noexec"], &["ro", "nosuid", "nodev", "noexec"], &[]),
     ];
     check(&table);
 }
 
 /// Options, those that show, and those that don't.
-type Row = (
-    &'static [&'static str],
-    &'static [&'static str],
-    &'static [&'static str],
-);
+type Row = (&'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
 #[track_caller]
 fn check(table: &[Row]) {
     for (options, present, absent) in table {
         let found = tmpfs(options);
-        assert!(
-            present.iter().all(|word| found.has(word)),
-            "{options:?}: {found:?}"
-        );
-        assert!(
-            !absent.iter().any(|word| found.has(word)),
-            "{options:?}: {found:?}"
-        );
+        assert!(present.iter().all(|word| found.has(word)), "{options:?}: {found:?}");
+        assert!(!absent.iter().any(|word| found.has(word)), "{options:?}: {found:?}");
     }
 }
 
@@ -96,34 +79,18 @@ fn options_of_the_filesystem_have_their_effect() {
         ("nr_inodes=100", "nr_inodes=100"),
     ] {
         let found = tmpfs(&[option]);
-        assert!(
-            found.filesystem.iter().any(|word| word == shown),
-            "{option}: {found:?}"
-        );
+        assert!(found.filesystem.iter().any(|word| word == shown), "{option}: {found:?}");
     }
 }
 
 #[test]
 fn options_that_show_nowhere_are_accepted() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 hands silent, loud and symfollow to the filesystem"
-    );
-    peers_differ!(
-        "runc",
-        "1.1.5 hands defaults, silent, loud and symfollow to the filesystem"
-    );
-    for option in [
-        "defaults",
-        "silent",
-        "loud",
-        "symfollow",
-        "async",
-        "nolazytime",
-        "noiversion",
-        "nomand",
-    ] {
+    peers_differ!("crun", "1.8.1 hands silent, loud and symfollow to the filesystem");
+    peers_differ!("runc", "1.1.5 hands defaults, silent, loud and symfollow to the filesystem");
+    for option in
+        ["defaults", "silent", "loud", "symfollow", "async", "nolazytime", "noiversion", "nomand"]
+    {
         assert_eq!(tmpfs(&[option]).kind, "tmpfs", "{option}");
     }
 }
@@ -131,18 +98,12 @@ fn options_that_show_nowhere_are_accepted() {
 #[test]
 fn newer_options_have_their_effect() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 hands nosymfollow and lazytime to the filesystem"
-    );
+    peers_differ!("crun", "1.8.1 hands nosymfollow and lazytime to the filesystem");
     peers_differ!("runc", "1.1.5 hands nosymfollow to the filesystem");
     assert!(tmpfs(&["nosymfollow"]).has("nosymfollow"));
     assert!(!tmpfs(&["nosymfollow", "symfollow"]).has("nosymfollow"));
     let found = tmpfs(&["lazytime"]);
-    assert!(
-        found.filesystem.iter().any(|word| word == "lazytime"),
-        "{found:?}"
-    );
+    assert!(found.filesystem.iter().any(|word| word == "lazytime"), "{found:?}");
 }
 
 #[test]
@@ -150,10 +111,7 @@ fn an_unknown_option_is_refused_by_the_filesystem() {
     needs_root!();
     let bundle = Bundle::new().mount("/var", "tmpfs", "tmpfs", &["nosuch=1"]);
     let text = bundle.run_fails().to_lowercase();
-    assert!(
-        text.contains("invalid argument") && text.contains("var"),
-        "{text}"
-    );
+    assert!(text.contains("invalid argument") && text.contains("var"), "{text}");
 }
 
 /// A bundle with a tree of two mounts, `source` and `source/below`, made in the host's namespace.
@@ -190,10 +148,7 @@ fn bound_from(flags: MsFlags, options: &[&str]) -> (Mount, Option<Mount>) {
     let source = bundle.directory().join("source").display().to_string();
     let bundle = bundle.mount("/var", "bind", &source, options);
     let process = bundle.created();
-    let below = process
-        .mounts()
-        .into_iter()
-        .find(|mount| mount.point == "/var/below");
+    let below = process.mounts().into_iter().find(|mount| mount.point == "/var/below");
     let top = process.mount("/var");
     bundle.delete_force().ok();
     detach_source_tree(&bundle);
@@ -238,24 +193,15 @@ fn recursive_attributes_reach_every_mount() {
         }
         let (top, below) = bound(&["rbind", option]);
         let below = below.unwrap();
-        assert!(
-            top.has(shown) && below.has(shown),
-            "{option}: {top:?} {below:?}"
-        );
+        assert!(top.has(shown) && below.has(shown), "{option}: {top:?} {below:?}");
     }
 }
 
 #[test]
 fn recursive_access_times_replace_each_other() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "1.8.1 does not clear the other access time flags, which is an error"
-    );
-    peers_differ!(
-        "runc",
-        "1.1.5 does not clear the other access time flags, which is an error"
-    );
+    peers_differ!("crun", "1.8.1 does not clear the other access time flags, which is an error");
+    peers_differ!("runc", "1.1.5 does not clear the other access time flags, which is an error");
     for (option, present, absent) in [
         ("rnoatime", Some("noatime"), "relatime"),
         ("rstrictatime", None, "relatime"),
@@ -263,10 +209,7 @@ fn recursive_access_times_replace_each_other() {
     ] {
         let (_, below) = bound(&["rbind", option]);
         let below = below.unwrap();
-        assert!(
-            present.is_none_or(|word| below.has(word)),
-            "{option}: {below:?}"
-        );
+        assert!(present.is_none_or(|word| below.has(word)), "{option}: {below:?}");
         assert!(!below.has(absent), "{option}: {below:?}");
     }
 }
@@ -276,30 +219,15 @@ fn recursive_attributes_can_be_cleared() {
     needs_root!();
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let below = bound_from(flags, &["rbind"]).1.unwrap();
-    assert!(
-        ["ro", "nosuid", "nodev", "noexec"]
-            .iter()
-            .all(|word| below.has(word)),
-        "{below:?}"
-    );
-    let below = bound_from(flags, &["rbind", "rrw", "rsuid", "rdev", "rexec"])
-        .1
-        .unwrap();
-    assert!(
-        !["ro", "nosuid", "nodev", "noexec"]
-            .iter()
-            .any(|word| below.has(word)),
-        "{below:?}"
-    );
+    assert!(["ro", "nosuid", "nodev", "noexec"].iter().all(|word| below.has(word)), "{below:?}");
+    let below = bound_from(flags, &["rbind", "rrw", "rsuid", "rdev", "rexec"]).1.unwrap();
+    assert!(!["ro", "nosuid", "nodev", "noexec"].iter().any(|word| below.has(word)), "{below:?}");
 }
 
 #[test]
 fn propagation_words_have_their_effect() {
     needs_root!();
-    peers_differ!(
-        "crun",
-        "makes the whole tree private before it sets what is configured"
-    );
+    peers_differ!("crun", "makes the whole tree private before it sets what is configured");
     // (word, tags of the mount, tags of the one below it)
     let table: [(&str, &[&str], &[&str]); 8] = [
         ("private", &[], &["master"]),
@@ -346,10 +274,7 @@ fn tmpcopyup_keeps_what_was_there() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o710);
     fs::set_permissions(bundle.rootfs("etc/deep"), mode).unwrap();
     let text = bundle.run().ok();
-    assert_eq!(
-        text,
-        "root:x:0:0:root:/root:/bin/sh\ndeep\ndeep/er\n710\nwritable\n"
-    );
+    assert_eq!(text, "root:x:0:0:root:/root:/bin/sh\ndeep\ndeep/er\n710\nwritable\n");
 }
 
 #[test]
@@ -363,10 +288,7 @@ fn a_tmpfs_takes_the_mode_of_its_directory() {
 #[test]
 fn a_tmpfs_takes_the_configured_mode() {
     needs_root!();
-    peers_differ!(
-        "runc",
-        "1.1.5 gives it the mode of its directory all the same"
-    );
+    peers_differ!("runc", "1.1.5 gives it the mode of its directory all the same");
     let bundle = Bundle::sh("stat -c %a /var").mount("/var", "tmpfs", "tmpfs", &["mode=1750"]);
     assert_eq!(bundle.run().ok(), "1750\n");
 }
@@ -408,18 +330,11 @@ fn an_overlay_is_mounted() {
     fs::write(format!("{}/lower", names[0]), "from below\n").unwrap();
     fs::write(format!("{}/gone", names[0]), "").unwrap();
     let [lower, upper, work] = &names;
-    let options = [
-        format!("lowerdir={lower}"),
-        format!("upperdir={upper}"),
-        format!("workdir={work}"),
-    ];
+    let options =
+        [format!("lowerdir={lower}"), format!("upperdir={upper}"), format!("workdir={work}")];
     let upper = bundle.directory().join("upper");
-    let bundle = bundle.mount(
-        "/var",
-        "overlay",
-        "overlay",
-        &options.each_ref().map(String::as_str),
-    );
+    let bundle =
+        bundle.mount("/var", "overlay", "overlay", &options.each_ref().map(String::as_str));
     assert_eq!(bundle.run().ok(), "from below\nlower\nnew\n");
     assert_eq!(fs::read_to_string(upper.join("new")).unwrap(), "inside\n");
 }
@@ -436,12 +351,7 @@ fn directories_and_files_are_bound() {
     let bundle = bundle
         .mount("/opt", "bind", &directory, &["bind", "ro"])
         .mount("/etc/passwd", "none", &decoy, &["bind", "ro"])
-        .mount(
-            "/tmp/target",
-            "",
-            &written.display().to_string(),
-            &["rbind"],
-        );
+        .mount("/tmp/target", "", &written.display().to_string(), &["rbind"]);
     assert_eq!(bundle.run().ok(), "decoy\ndecoy\n");
     assert_eq!(fs::read_to_string(&written).unwrap(), "more\n");
 }
@@ -461,14 +371,14 @@ fn a_missing_target_is_made() {
         "stat -c '%F %a %u' /new /new/directory; stat -c '%F' /other/file; cat /other/file";
     let bundle = Bundle::sh(script);
     let file = bundle.decoy().join("marker").display().to_string();
-    let bundle = bundle
-        .mount("/new/directory", "tmpfs", "tmpfs", &["mode=711"])
-        .mount("/other/file", "bind", &file, &["bind"]);
-    let text = bundle.run().ok();
-    assert_eq!(
-        text,
-        "directory 755 0\ndirectory 711 0\nregular file\ndecoy\n"
+    let bundle = bundle.mount("/new/directory", "tmpfs", "tmpfs", &["mode=711"]).mount(
+        "/other/file",
+        "bind",
+        &file,
+        &["bind"],
     );
+    let text = bundle.run().ok();
+    assert_eq!(text, "directory 755 0\ndirectory 711 0\nregular file\ndecoy\n");
     assert!(bundle.rootfs("new/directory").is_dir());
     assert_eq!(fs::metadata(bundle.rootfs("other/file")).unwrap().len(), 0);
 }
@@ -486,33 +396,33 @@ fn a_missing_source_is_refused() {
     needs_root!();
     let bundle = Bundle::new().mount("/opt", "bind", "/nonexistent", &["bind"]);
     let text = bundle.run_fails().to_lowercase();
-    assert!(
-        text.contains("/nonexistent") && text.contains("no such file or directory"),
-        "{text}"
-    );
+    assert!(text.contains("/nonexistent") && text.contains("no such file or directory"), "{text}");
 }
 
 #[test]
 fn mounts_of_one_target_stack_in_order() {
     needs_root!();
-    let bundle = Bundle::sh("ls /opt; cat /opt/marker")
-        .mount("/opt", "tmpfs", "tmpfs", &[])
-        .mount("/opt", "bind", "decoy", &["bind"]);
+    let bundle = Bundle::sh("ls /opt; cat /opt/marker").mount("/opt", "tmpfs", "tmpfs", &[]).mount(
+        "/opt",
+        "bind",
+        "decoy",
+        &["bind"],
+    );
     assert_eq!(bundle.run().ok(), "marker\nnull\nptmx\ndecoy\n");
 }
 
 #[test]
 fn a_remount_changes_the_mount_that_is_there() {
     needs_root!();
-    let bundle = Bundle::sleeping()
-        .mount("/opt", "tmpfs", "tmpfs", &["nosuid"])
-        .mount("/opt", "tmpfs", "tmpfs", &["remount", "ro", "nosuid"]);
+    let bundle = Bundle::sleeping().mount("/opt", "tmpfs", "tmpfs", &["nosuid"]).mount(
+        "/opt",
+        "tmpfs",
+        "tmpfs",
+        &["remount", "ro", "nosuid"],
+    );
     let process = bundle.created();
-    let found = process
-        .mounts()
-        .into_iter()
-        .filter(|mount| mount.point == "/opt")
-        .collect::<Vec<_>>();
+    let found =
+        process.mounts().into_iter().filter(|mount| mount.point == "/opt").collect::<Vec<_>>();
     assert_eq!(found.len(), 1);
     assert!(found[0].has("ro"), "{found:?}");
 }
@@ -523,36 +433,25 @@ fn a_target_may_go_through_links_of_the_root_filesystem() {
     let bundle = Bundle::sh("ls /var/real; ls /link").mount("/link", "bind", "decoy", &["bind"]);
     fs::create_dir(bundle.rootfs("var/real")).unwrap();
     std::os::unix::fs::symlink("/var/real", bundle.rootfs("link")).unwrap();
-    assert_eq!(
-        bundle.run().ok(),
-        "marker\nnull\nptmx\nmarker\nnull\nptmx\n"
-    );
+    assert_eq!(bundle.run().ok(), "marker\nnull\nptmx\nmarker\nnull\nptmx\n");
 }
 
 #[test]
 fn locked_flags_of_the_source_are_kept_in_a_user_namespace() {
     needs_root!();
-    peers_differ!(
-        "runc",
-        "1.1.5 does not repeat the locked flags, which is an error"
-    );
-    peers_differ!(
-        "crun",
-        "1.8.1 remounts outside of the user namespace, where nothing is locked"
-    );
+    peers_differ!("runc", "1.1.5 does not repeat the locked flags, which is an error");
+    peers_differ!("crun", "1.8.1 remounts outside of the user namespace, where nothing is locked");
     let bundle = Bundle::sleeping();
     let source = bundle.directory().join("source");
     fs::create_dir(&source).unwrap();
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
     attach(&source, "tmpfs", flags);
-    let bundle = bundle
-        .edit(|config| put_user_namespace(config, 100_000, 65_536))
-        .mount(
-            "/opt",
-            "bind",
-            &source.display().to_string(),
-            &["bind", "ro"],
-        );
+    let bundle = bundle.edit(|config| put_user_namespace(config, 100_000, 65_536)).mount(
+        "/opt",
+        "bind",
+        &source.display().to_string(),
+        &["bind", "ro"],
+    );
     let found = mounted(&bundle, "/opt");
     for flag in ["ro", "nosuid", "nodev", "noexec", "noatime"] {
         assert!(found.has(flag), "{flag}: {found:?}");
@@ -567,10 +466,7 @@ fn a_cgroup_mount_shows_the_containers_own_cgroups() {
     let process = bundle.created();
     let cgroups = process.cgroups();
     let mut hierarchies = 0;
-    for (controllers, path) in cgroups
-        .iter()
-        .filter(|(controllers, _)| !controllers.is_empty())
-    {
+    for (controllers, path) in cgroups.iter().filter(|(controllers, _)| !controllers.is_empty()) {
         let name = controllers.trim_start_matches("name=");
         let found = process.mount(&format!("/sys/fs/cgroup/{name}"));
         assert_eq!(found.kind, "cgroup");
@@ -600,10 +496,7 @@ fn the_root_is_read_only_if_it_should_be() {
     needs_root!();
     let bundle = Bundle::sh("touch /tmp/x 2>&1; touch /dev/shm/y && echo devices");
     let text = bundle.run().ok();
-    assert!(
-        text.contains("Read-only file system") && text.contains("devices"),
-        "{text}"
-    );
+    assert!(text.contains("Read-only file system") && text.contains("devices"), "{text}");
     let bundle = Bundle::sh("touch /tmp/x && ls /tmp").writes(&["/tmp/x"]);
     assert_eq!(bundle.run().ok(), "x\n");
 }
@@ -614,18 +507,12 @@ fn nothing_of_the_host_is_mounted_inside() {
     let bundle = Bundle::sleeping();
     let process = bundle.started();
     let root = process.mount("/");
-    assert_eq!(
-        std::path::Path::new(&root.root),
-        bundle.rootfs("").components().as_path()
-    );
+    assert_eq!(std::path::Path::new(&root.root), bundle.rootfs("").components().as_path());
     for mount in process.mounts() {
         let known = ["/", "/proc", "/dev", "/sys"];
         let below =
             |top: &&str| mount.point == **top || mount.point.starts_with(&format!("{top}/"));
-        assert!(
-            mount.point == "/" || known[1..].iter().any(|top| below(top)),
-            "{mount:?}"
-        );
+        assert!(mount.point == "/" || known[1..].iter().any(|top| below(top)), "{mount:?}");
     }
 }
 
@@ -642,19 +529,12 @@ fn the_root_propagates_as_configured() {
         ("unbindable", false, false, true),
     ] {
         if shared {
-            peers_differ!(
-                "runc",
-                "1.1.5 makes the root private by the read-only remount"
-            );
+            peers_differ!("runc", "1.1.5 makes the root private by the read-only remount");
         }
         let bundle = Bundle::sleeping().set("/linux/rootfsPropagation", json!(word));
         let root = mounted(&bundle, "/");
         assert_eq!(root.propagates("shared"), shared, "{word}: {root:?}");
-        assert_eq!(
-            root.propagates("unbindable"),
-            unbindable,
-            "{word}: {root:?}"
-        );
+        assert_eq!(root.propagates("unbindable"), unbindable, "{word}: {root:?}");
         assert!(master || !root.propagates("master"), "{word}: {root:?}");
     }
 }
@@ -673,10 +553,8 @@ fn a_hundred_mounts_are_made() {
     let bundle = Bundle::sh("grep -c ' /many/' /proc/self/mountinfo").edit(|config| {
         let mounts = array(config, "/mounts");
         for number in 0..100 {
-            mounts.push(
-                json!({"destination": format!("/many/{number}"), "type": "bind",
-                               "source": "decoy", "options": ["bind", "ro"]}),
-            );
+            mounts.push(json!({"destination": format!("/many/{number}"), "type": "bind",
+                               "source": "decoy", "options": ["bind", "ro"]}));
         }
     });
     assert_eq!(bundle.run().ok(), "100\n");

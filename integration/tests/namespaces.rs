@@ -95,11 +95,8 @@ fn a_joined_pid_namespace_has_one_pid_1() {
     let bundle = Bundle::sleeping()
         .edit(|config| put_namespace(config, json!({ "type": "pid", "path": path })));
     let process = bundle.started();
-    let inner: Vec<i32> = process
-        .status("NSpid")
-        .split(' ')
-        .map(|pid| pid.parse().unwrap())
-        .collect();
+    let inner: Vec<i32> =
+        process.status("NSpid").split(' ').map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(inner.len(), 2);
     assert_eq!(inner[0], process.0);
     assert!(inner[1] > 1, "{inner:?}");
@@ -232,10 +229,7 @@ fn the_host_name_is_set_inside_only() {
     let before = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let bundle = Bundle::sh("hostname").set("/hostname", json!("other-name"));
     assert_eq!(bundle.run().ok(), "other-name\n");
-    assert_eq!(
-        std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
-        before
-    );
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), before);
 }
 
 #[test]
@@ -259,23 +253,14 @@ fn a_host_name_needs_a_namespace_of_its_own() {
 fn broken_namespaces_are_refused() {
     needs_root!();
     for (namespace, expected) in [
-        (
-            json!({ "type": "network", "path": "/nonexistent" }),
-            "/nonexistent",
-        ),
-        (
-            json!({ "type": "network", "path": "/proc/self/ns/uts" }),
-            "net",
-        ),
+        (json!({ "type": "network", "path": "/nonexistent" }), "/nonexistent"),
+        (json!({ "type": "network", "path": "/proc/self/ns/uts" }), "net"),
         (json!({ "type": "network", "path": "/dev/null" }), "net"),
     ] {
         let bundle = Bundle::new().edit(|config| put_namespace(config, namespace.clone()));
         let text = bundle.run_fails();
         // crun loses the reason on the way.
-        assert!(
-            text.contains(expected) || Under::test().name() == "crun",
-            "{namespace}: {text}"
-        );
+        assert!(text.contains(expected) || Under::test().name() == "crun", "{namespace}: {text}");
     }
 }
 
@@ -295,9 +280,8 @@ fn unknown_and_repeated_namespaces_are_refused() {
 #[test]
 fn the_process_is_pid_1_and_the_only_one() {
     needs_root!();
-    let bundle = Bundle::sh("echo $$; ls /proc | grep -c '^[0-9]*$'; exit 0");
-    // The shell, ls and grep.
-    assert_eq!(bundle.run().ok(), "1\n3\n");
+    let bundle = Bundle::sh("echo $$; cd /proc; echo [0-9]*");
+    assert_eq!(bundle.run().ok(), "1\n1\n");
 }
 
 #[test]

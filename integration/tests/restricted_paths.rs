@@ -11,10 +11,9 @@ fn masked_paths_are_empty() {
     needs_root!();
     let script =
         "cat /etc/secret; ls -A /var/secrets; touch /var/secrets/x 2>/dev/null || echo refused";
-    let bundle = Bundle::sh(script).writes(&[]).set(
-        "/linux/maskedPaths",
-        json!(["/etc/secret", "/var/secrets", "/var/missing"]),
-    );
+    let bundle = Bundle::sh(script)
+        .writes(&[])
+        .set("/linux/maskedPaths", json!(["/etc/secret", "/var/secrets", "/var/missing"]));
     fs::write(bundle.rootfs("etc/secret"), "secret\n").unwrap();
     fs::create_dir(bundle.rootfs("var/secrets")).unwrap();
     fs::write(bundle.rootfs("var/secrets/secret"), "secret\n").unwrap();
@@ -27,21 +26,15 @@ fn masks_of_the_template_are_there() {
     let bundle = Bundle::sleeping();
     let process = bundle.created();
     // Those of the template that this kernel has.
-    for path in ["/proc/keys", "/proc/timer_list"]
-        .into_iter()
-        .filter(|path| fs::metadata(path).is_ok())
+    for path in
+        ["/proc/keys", "/proc/timer_list"].into_iter().filter(|path| fs::metadata(path).is_ok())
     {
         process.mount(path);
         let shown = fs::metadata(format!("/proc/{}/root{path}", process.0)).unwrap();
-        assert_eq!(
-            shown.rdev(),
-            fs::metadata("/dev/null").unwrap().rdev(),
-            "{path}"
-        );
+        assert_eq!(shown.rdev(), fs::metadata("/dev/null").unwrap().rdev(), "{path}");
     }
-    for path in ["/proc/acpi", "/sys/firmware"]
-        .into_iter()
-        .filter(|path| fs::metadata(path).is_ok())
+    for path in
+        ["/proc/acpi", "/sys/firmware"].into_iter().filter(|path| fs::metadata(path).is_ok())
     {
         assert!(process.mount(path).has("ro"), "{path}");
     }
@@ -51,10 +44,9 @@ fn masks_of_the_template_are_there() {
 fn readonly_paths_cannot_be_written() {
     needs_root!();
     let script = "echo x > /var/here/file || echo file; echo x > /etc/one || echo one; echo x > /var/other && echo other; cat /etc/one";
-    let bundle = Bundle::sh(script).writes(&["var/other"]).set(
-        "/linux/readonlyPaths",
-        json!(["/var/here", "/etc/one", "/var/missing"]),
-    );
+    let bundle = Bundle::sh(script)
+        .writes(&["var/other"])
+        .set("/linux/readonlyPaths", json!(["/var/here", "/etc/one", "/var/missing"]));
     fs::create_dir(bundle.rootfs("var/here")).unwrap();
     fs::write(bundle.rootfs("etc/one"), "one line\n").unwrap();
     assert_eq!(bundle.run().ok(), "file\none\nother\none line\n");

@@ -19,10 +19,7 @@ fn the_state_is_complete() {
     assert_eq!(state["pid"], json!(process.0));
     assert_eq!(state["status"], json!("created"));
     assert_eq!(state["bundle"], json!(bundle.directory()));
-    assert_eq!(
-        state["annotations"],
-        json!({ "org.example.a": "1", "b": "" })
-    );
+    assert_eq!(state["annotations"], json!({ "org.example.a": "1", "b": "" }));
     let created = state["created"].as_str().unwrap();
     assert!(
         created.starts_with("20") && created.ends_with('Z') && created.contains('T'),
@@ -40,11 +37,7 @@ fn bad_ids_are_refused() {
     let directory = bundle.directory().display().to_string();
     for id in ["", ".", "..", "a/b", "../a", "a b", "a\n", "ä", "/"] {
         bundle.call(&["create", "--bundle", &directory, id]).fails();
-        assert_eq!(
-            std::fs::read_dir(bundle.state_root()).unwrap().count(),
-            0,
-            "{id:?}"
-        );
+        assert_eq!(std::fs::read_dir(bundle.state_root()).unwrap().count(), 0, "{id:?}");
     }
 }
 
@@ -56,10 +49,7 @@ fn ids_of_all_allowed_characters_work() {
     let directory = bundle.directory().display().to_string();
     for suffix in ["a", "A_b+c.d-e", "0", &"x".repeat(150)] {
         let id = format!("{}{suffix}", bundle.id());
-        assert_eq!(
-            bundle.call(&["run", "--bundle", &directory, &id]).ok(),
-            "ran\n"
-        );
+        assert_eq!(bundle.call(&["run", "--bundle", &directory, &id]).ok(), "ran\n");
     }
 }
 
@@ -69,10 +59,7 @@ fn a_long_state_root_works() {
     let bundle = Bundle::sh("echo ran");
     bundle.write();
     // Longer than a socket's address.
-    let root = bundle
-        .directory()
-        .join("d".repeat(150))
-        .join("e".repeat(100));
+    let root = bundle.directory().join("d".repeat(150)).join("e".repeat(100));
     let mut command = Command::new(&integration::Under::test().path);
     command
         .arg("--root")
@@ -81,10 +68,7 @@ fn a_long_state_root_works() {
         .arg("--bundle")
         .arg(bundle.directory())
         .arg(bundle.id());
-    assert_eq!(
-        integration::finish(command.stdin(Stdio::null())).ok(),
-        "ran\n"
-    );
+    assert_eq!(integration::finish(command.stdin(Stdio::null())).ok(), "ran\n");
 }
 
 #[test]
@@ -150,17 +134,10 @@ fn one_of_two_creates_wins() {
         let mut children: Vec<_> = (0..4)
             .map(|_| {
                 let mut command = bundle.command_for_bundle(&["create"]);
-                command
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .unwrap()
+                command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
             })
             .collect();
-        let won = children
-            .iter_mut()
-            .filter(|_| true)
-            .map(|child| child.wait().unwrap().success());
+        let won = children.iter_mut().filter(|_| true).map(|child| child.wait().unwrap().success());
         assert_eq!(won.filter(|won| *won).count(), 1);
         assert_eq!(bundle.status(), "created");
         bundle.start().ok();
@@ -175,16 +152,10 @@ fn many_deletes_at_once_do_no_harm() {
     let mut children: Vec<_> = (0..4)
         .map(|_| {
             let mut command = bundle.command(&["delete", "--force", bundle.id()]);
-            command
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap()
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
         })
         .collect();
-    let all = children
-        .iter_mut()
-        .map(|child| child.wait().unwrap().code());
+    let all = children.iter_mut().map(|child| child.wait().unwrap().code());
     let codes: Vec<_> = all.collect();
     assert!(!process.lives());
     peers_differ!("runc", "1.1.5 has no lock, so that some fail");
@@ -196,34 +167,20 @@ fn many_deletes_at_once_do_no_harm() {
 fn kill_create_after(delay: Duration) {
     let bundle = Bundle::sh("echo usable");
     let mut command = bundle.command_for_bundle(&["create"]);
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(delay);
     child.kill().unwrap();
     child.wait().unwrap();
     bundle.delete_force().ok();
-    assert_eq!(
-        bundle.leftovers(),
-        Vec::<String>::new(),
-        "killed after {delay:?}"
-    );
+    assert_eq!(bundle.leftovers(), Vec::<String>::new(), "killed after {delay:?}");
     assert_eq!(bundle.run().ok(), "usable\n", "killed after {delay:?}");
 }
 
 #[test]
 fn a_killed_create_leaves_what_delete_can_remove() {
     needs_root!();
-    peers_differ!(
-        "runc",
-        "1.1.5 forgets what it made before its state was written"
-    );
-    peers_differ!(
-        "crun",
-        "1.8.1 forgets what it made before its state was written"
-    );
+    peers_differ!("runc", "1.1.5 forgets what it made before its state was written");
+    peers_differ!("crun", "1.8.1 forgets what it made before its state was written");
     for step in 0..40 {
         kill_create_after(Duration::from_micros(step * 250));
     }
@@ -236,22 +193,12 @@ fn a_killed_delete_can_be_repeated() {
         let bundle = Bundle::sleeping();
         bundle.started();
         let mut command = bundle.command(&["delete", "--force", bundle.id()]);
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(step * 500));
         child.kill().unwrap();
         child.wait().unwrap();
-        peers_differ!(
-            "crun",
-            "1.8.1 forgets a container before its cgroups are gone"
-        );
-        peers_differ!(
-            "runc",
-            "1.1.5 forgets a container before its cgroups are gone"
-        );
+        peers_differ!("crun", "1.8.1 forgets a container before its cgroups are gone");
+        peers_differ!("runc", "1.1.5 forgets a container before its cgroups are gone");
         bundle.delete_force().ok();
         assert_eq!(bundle.leftovers(), Vec::<String>::new());
     }
@@ -263,15 +210,8 @@ fn a_killed_run_leaves_what_delete_can_remove() {
     let bundle = Bundle::sleeping();
     bundle.deleted_at_end();
     let mut command = bundle.command_for_bundle(&["run"]);
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    assert!(until(|| bundle
-        .call(&["state", bundle.id()])
-        .stdout
-        .contains("running")));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert!(until(|| bundle.call(&["state", bundle.id()]).stdout.contains("running")));
     child.kill().unwrap();
     child.wait().unwrap();
     bundle.delete_force().ok();
@@ -311,10 +251,8 @@ fn a_failed_create_leaves_nothing() {
     let namespace = Bundle::new().edit(|config| {
         integration::config::put_namespace(config, json!({ "type": "ipc", "path": "/nosuch" }));
     });
-    let limit = Bundle::new().set(
-        "/process/rlimits",
-        json!([{ "type": "RLIMIT_CPU", "soft": 2, "hard": 1 }]),
-    );
+    let limit = Bundle::new()
+        .set("/process/rlimits", json!([{ "type": "RLIMIT_CPU", "soft": 2, "hard": 1 }]));
     for bundle in [last_mount, program, namespace, limit] {
         bundle.run_fails();
         let outcome = bundle.create();
@@ -334,9 +272,7 @@ fn one_bundle_serves_many_containers() {
     bundle.started();
     let second = format!("{}-second", bundle.id());
     let directory = bundle.directory().display().to_string();
-    bundle
-        .create_by(&mut bundle.command(&["create", "--bundle", &directory, &second]))
-        .ok();
+    bundle.create_by(&mut bundle.command(&["create", "--bundle", &directory, &second])).ok();
     bundle.call(&["delete", "--force", &second]).ok();
     assert_eq!(bundle.status(), "running");
 }

@@ -47,12 +47,7 @@ struct Inner {
 impl Error {
     /// An error of `kind` that says `message`: lower case, without a full stop.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            message: message.into(),
-            errno: None,
-            property: None,
-        }))
+        Self(Box::new(Inner { kind, message: message.into(), errno: None, property: None }))
     }
 
     /// A failed system call, written as strace does: `call` is `openat2(5, "etc")`.

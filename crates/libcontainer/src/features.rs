@@ -13,9 +13,7 @@ const OCI_VERSION_MIN: &str = "1.0.0";
 pub const OCI_VERSION_MAX: &str = "1.3.0";
 
 /// The namespaces that can be created or joined.
-const NAMESPACES: [&str; 8] = [
-    "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
-];
+const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
 
 /// What the runtime can do on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -143,15 +141,8 @@ impl LinuxFeatures {
             seccomp: NOT_YET,
             apparmor: NOT_YET,
             selinux: NOT_YET,
-            intel_rdt: IntelRdtFeatures {
-                enabled: false,
-                schemata: false,
-                monitoring: false,
-            },
-            memory_policy: MemoryPolicyFeatures {
-                modes: Vec::new(),
-                flags: Vec::new(),
-            },
+            intel_rdt: IntelRdtFeatures { enabled: false, schemata: false, monitoring: false },
+            memory_policy: MemoryPolicyFeatures { modes: Vec::new(), flags: Vec::new() },
             mount_extensions: MountExtensions { idmap: NOT_YET },
             net_devices: NOT_YET,
         }
@@ -183,15 +174,8 @@ mod tests {
                 pidfd_exit_info: true,
             },
             cgroup: Layout::None,
-            lsm: SecurityModules {
-                apparmor: false,
-                selinux: false,
-            },
-            capabilities: HostCapabilities {
-                last,
-                effective: 0,
-                bounding: 0,
-            },
+            lsm: SecurityModules { apparmor: false, selinux: false },
+            capabilities: HostCapabilities { last, effective: 0, bounding: 0 },
         }
     }
 

@@ -131,11 +131,7 @@ impl HostCapabilities {
             }
             known += 1;
         }
-        Ok(Self {
-            last: known.saturating_sub(1),
-            effective,
-            bounding,
-        })
+        Ok(Self { last: known.saturating_sub(1), effective, bounding })
     }
 }
 
@@ -211,10 +207,7 @@ mod tests {
         let listed = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
         let listed: Vec<_> = listed.split(',').collect();
         assert!(!facts.apparmor || listed.is_empty() || listed.contains(&"apparmor"));
-        assert_eq!(
-            facts.selinux,
-            fs::exists("/sys/fs/selinux/enforce").unwrap()
-        );
+        assert_eq!(facts.selinux, fs::exists("/sys/fs/selinux/enforce").unwrap());
     }
 
     #[test]
@@ -248,21 +241,9 @@ mod tests {
     #[test]
     fn a_host_without_a_call_is_refused_by_name() {
         for (number, errno, start) in [
-            (
-                libc::SYS_openat2,
-                Errno::ENOSYS,
-                "this kernel has no openat2(2)",
-            ),
-            (
-                libc::SYS_fsopen,
-                Errno::ENOSYS,
-                "this kernel has no fsopen(2)",
-            ),
-            (
-                libc::SYS_clone3,
-                Errno::EPERM,
-                "a seccomp filter forbids clone3(2)",
-            ),
+            (libc::SYS_openat2, Errno::ENOSYS, "this kernel has no openat2(2)"),
+            (libc::SYS_fsopen, Errno::ENOSYS, "this kernel has no fsopen(2)"),
+            (libc::SYS_clone3, Errno::EPERM, "a seccomp filter forbids clone3(2)"),
         ] {
             // A filter can't be taken off: it goes with the thread.
             let error = thread::spawn(move || {

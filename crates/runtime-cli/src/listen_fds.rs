@@ -15,11 +15,7 @@ pub(crate) fn environment(count: u32) -> [String; 2] {
 
 fn parse(pid: Option<&OsStr>, count: Option<&OsStr>, own: u32) -> u32 {
     let number = |text: Option<&OsStr>| text?.to_str()?.parse::<u32>().ok();
-    if number(pid) == Some(own) {
-        number(count).unwrap_or(0)
-    } else {
-        0
-    }
+    if number(pid) == Some(own) { number(count).unwrap_or(0) } else { 0 }
 }
 
 #[cfg(test)]

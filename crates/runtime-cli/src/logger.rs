@@ -53,16 +53,8 @@ pub(crate) fn install(
     debug: bool,
 ) -> anyhow::Result<Channel> {
     let file = file.map(open).transpose()?;
-    let channel = if file.is_some() {
-        Channel::File
-    } else {
-        Channel::Stderr
-    };
-    let level = if debug {
-        LevelFilter::Debug
-    } else {
-        LevelFilter::Error
-    };
+    let channel = if file.is_some() { Channel::File } else { Channel::Stderr };
+    let level = if debug { LevelFilter::Debug } else { LevelFilter::Error };
     // A second call is not a failure: the first logger stays.
     if log::set_boxed_logger(Box::new(Logger { format, file })).is_ok() {
         log::set_max_level(level);
@@ -97,12 +89,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         let time = rfc3339::format(SystemTime::now());
-        let line = line(
-            self.format,
-            record.level(),
-            &record.args().to_string(),
-            &time,
-        );
+        let line = line(self.format, record.level(), &record.args().to_string(), &time);
         // One write a record, so that records of several processes do not mix. There is nowhere left to
         // report a failure to.
         let written = match &self.file {
@@ -136,11 +123,7 @@ fn line(format: Format, level: Level, msg: &str, time: &str) -> String {
 /// As logrus: plain words stay bare.
 fn quoted(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte);
-    if text.bytes().all(is_plain) {
-        text.to_string()
-    } else {
-        format!("{text:?}")
-    }
+    if text.bytes().all(is_plain) { text.to_string() } else { format!("{text:?}") }
 }
 
 #[cfg(test)]

@@ -86,21 +86,12 @@ fn help(program: &str) -> anyhow::Result<ExitCode> {
 
 fn misused(program: &str, misuse: Misuse, help: &str) -> anyhow::Error {
     let (message, help) = match misuse {
-        Misuse::Flag(message) => (
-            message.clone(),
-            format!("Incorrect Usage: {message}\n\n{help}"),
-        ),
-        Misuse::Count(message) => (
-            format!("{program}: {message}"),
-            format!("Incorrect Usage.\n\n{help}"),
-        ),
+        Misuse::Flag(message) => (message.clone(), format!("Incorrect Usage: {message}\n\n{help}")),
+        Misuse::Count(message) => {
+            (format!("{program}: {message}"), format!("Incorrect Usage.\n\n{help}"))
+        }
     };
-    UsageError {
-        message,
-        help,
-        code: 1,
-    }
-    .into()
+    UsageError { message, help, code: 1 }.into()
 }
 
 /// Tells of the error that ends the program: in the log, and if that is a file, also in plain words on

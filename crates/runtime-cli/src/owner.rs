@@ -13,10 +13,7 @@ fn find(passwd: &str, uid: u32) -> String {
         let id: u32 = fields.nth(1)?.parse().ok()?;
         (id == uid && !name.is_empty()).then(|| name.to_string())
     };
-    passwd
-        .lines()
-        .find_map(name_of)
-        .unwrap_or_else(|| format!("#{uid}"))
+    passwd.lines().find_map(name_of).unwrap_or_else(|| format!("#{uid}"))
 }
 
 #[cfg(test)]

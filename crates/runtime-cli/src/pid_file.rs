@@ -27,13 +27,9 @@ fn replace(path: &Path, pid: i32) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&temporary)?;
-    let written = file
-        .write_all(pid.to_string().as_bytes())
-        .and_then(|()| fs::rename(&temporary, path));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let written =
+        file.write_all(pid.to_string().as_bytes()).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The first failure is the one to tell.
         fs::remove_file(&temporary).ok();

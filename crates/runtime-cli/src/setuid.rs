@@ -25,9 +25,7 @@ pub(crate) fn refuse() -> anyhow::Result<()> {
 /// It is about 350 bytes long.
 fn auxiliary_vector() -> std::io::Result<Vec<u8>> {
     let mut vector = Vec::with_capacity(1024);
-    File::open("/proc/self/auxv")?
-        .take(1024)
-        .read_to_end(&mut vector)?;
+    File::open("/proc/self/auxv")?.take(1024).read_to_end(&mut vector)?;
     Ok(vector)
 }
 
@@ -56,11 +54,7 @@ mod tests {
     #[test]
     fn the_kernels_word_counts() {
         assert!(is_secure(&vector(&[(6, 4096), (AT_SECURE, 1), (0, 0)])));
-        assert!(!is_secure(&vector(&[
-            (6, AT_SECURE),
-            (AT_SECURE, 0),
-            (0, 0)
-        ])));
+        assert!(!is_secure(&vector(&[(6, AT_SECURE), (AT_SECURE, 0), (0, 0)])));
         assert!(!is_secure(&[]));
         assert!(!is_secure(&[23, 0, 0]));
     }

@@ -32,9 +32,7 @@ impl Signals {
     /// Blocks all signals. Those that come before there is a container wait for it.
     pub(crate) fn block() -> anyhow::Result<Self> {
         let all = SigSet::all();
-        all.thread_block()
-            .map_err(text::errno)
-            .context("sigprocmask(SIG_BLOCK)")?;
+        all.thread_block().map_err(text::errno).context("sigprocmask(SIG_BLOCK)")?;
         SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map(Self)
             .map_err(text::errno)
@@ -64,12 +62,7 @@ impl Signals {
     }
 
     fn react(&self, container: &Container, pid: i32) -> anyhow::Result<()> {
-        while let Some(info) = self
-            .0
-            .read_signal()
-            .map_err(text::errno)
-            .context("read signalfd")?
-        {
+        while let Some(info) = self.0.read_signal().map_err(text::errno).context("read signalfd")? {
             let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
             match reaction(signal) {
                 Reaction::Ignore => {}
@@ -97,11 +90,7 @@ fn reaction(signal: i32) -> Reaction {
 /// Collects the children that have ended, up to the container's first process.
 fn reap_all_but(init: i32) {
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    while let Some(pid) = waitid(Id::All, look)
-        .ok()
-        .as_ref()
-        .and_then(WaitStatus::pid)
-    {
+    while let Some(pid) = waitid(Id::All, look).ok().as_ref().and_then(WaitStatus::pid) {
         if pid.as_raw() == init || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
             return;
         }
@@ -157,9 +146,7 @@ mod tests {
     fn the_first_process_is_left_for_the_container_to_collect() {
         let mut children = ["exit 1", "exit 2", "exit 7"]
             .map(|code| Command::new("sh").args(["-c", code]).spawn().unwrap());
-        let pids = children
-            .each_ref()
-            .map(|child| i32::try_from(child.id()).unwrap());
+        let pids = children.each_ref().map(|child| i32::try_from(child.id()).unwrap());
         for pid in pids {
             let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
             waitid(Id::Pid(Pid::from_raw(pid)), ended).unwrap();

@@ -29,11 +29,7 @@ impl<'a> StateJson<'a> {
             oci_version: &state.oci_version,
             id: &state.id,
             // A process that nobody has collected yet has ended all the same.
-            pid: if state.status == Status::Stopped {
-                0
-            } else {
-                state.pid
-            },
+            pid: if state.status == Status::Stopped { 0 } else { state.pid },
             status: name(state.status),
             bundle: state.bundle.to_string_lossy(),
             rootfs: state.rootfs.to_string_lossy(),
@@ -45,13 +41,7 @@ impl<'a> StateJson<'a> {
 
     /// A row of the table that `list` prints.
     pub(crate) fn row(&self) -> [String; 6] {
-        let text = [
-            self.id,
-            self.status,
-            &self.bundle,
-            self.created,
-            &self.owner,
-        ];
+        let text = [self.id, self.status, &self.bundle, self.created, &self.owner];
         let [id, status, bundle, created, owner] = text.map(ToString::to_string);
         [id, self.pid.to_string(), status, bundle, created, owner]
     }

@@ -128,14 +128,7 @@ mod tests {
             (None, xdg, None, true, true, own()),
             (None, xdg, Some("u"), true, true, own()),
             (None, xdg, Some("root"), true, true, Root::Default),
-            (
-                Some("/s/./x/.."),
-                xdg,
-                None,
-                false,
-                false,
-                Root::Given("/s".into()),
-            ),
+            (Some("/s/./x/.."), xdg, None, false, false, Root::Given("/s".into())),
             (Some(""), None, None, true, false, Root::Default),
         ] {
             let surroundings = Surroundings {
@@ -152,15 +145,10 @@ mod tests {
     #[test]
     fn the_root_of_the_system_is_refused() {
         for option in ["/", "/a/..", "//"] {
-            let surroundings = Surroundings {
-                option: Some(option.into()),
-                ..Surroundings::default()
-            };
+            let surroundings =
+                Surroundings { option: Some(option.into()), ..Surroundings::default() };
             let error = surroundings.choose().unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "Option --root argument should not be set to /"
-            );
+            assert_eq!(error.to_string(), "Option --root argument should not be set to /");
         }
     }
 

@@ -33,10 +33,7 @@ mod tests {
     fn columns_are_those_of_tabwriter() {
         let rows = [["ID", "PID", "OWNER"], ["nine12345", "7", "root"]];
         let rows = rows.map(|row| row.map(ToString::to_string));
-        assert_eq!(
-            render(&rows),
-            "ID          PID         OWNER\nnine12345   7           root\n"
-        );
+        assert_eq!(render(&rows), "ID          PID         OWNER\nnine12345   7           root\n");
         let rows = [["ID", "PID", "OWNER"], ["tencharact", "7", "root"]];
         let rows = rows.map(|row| row.map(ToString::to_string));
         assert_eq!(

@@ -34,20 +34,13 @@ struct Contender {
 
 impl Contender {
     fn name(&self) -> String {
-        self.path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The time below which this share of the runs was.
     fn quantile(&self, share: f64) -> f64 {
-        let mut times: Vec<f64> = self
-            .times
-            .iter()
-            .map(|time| time.as_secs_f64() * 1000.0)
-            .collect();
+        let mut times: Vec<f64> =
+            self.times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
         times.sort_by(f64::total_cmp);
         #[expect(
             clippy::cast_possible_truncation,
@@ -65,23 +58,14 @@ fn contenders() -> Vec<Contender> {
     let others = env::var("BENCH").unwrap_or_else(|_| "crun runc".into());
     for name in others.split_whitespace() {
         let candidates = ["", "/usr/bin/", "/usr/sbin/"].map(|prefix| format!("{prefix}{name}"));
-        let found = candidates
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.is_file());
+        let found = candidates.iter().map(PathBuf::from).find(|path| path.is_file());
         match found {
             Some(path) if !paths.iter().any(|other| same_file(other, &path)) => paths.push(path),
             Some(_) => {}
             None => eprintln!("{name} is not installed"),
         }
     }
-    paths
-        .into_iter()
-        .map(|path| Contender {
-            path,
-            times: Vec::new(),
-        })
-        .collect()
+    paths.into_iter().map(|path| Contender { path, times: Vec::new() }).collect()
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
@@ -100,25 +84,16 @@ impl Bench {
         rootfs::make(&directory.path().join("rootfs"));
         let mut config = base_config();
         config["process"]["args"] = args.clone();
-        fs::write(
-            directory.path().join("config.json"),
-            serde_json::to_vec(&config)?,
-        )?;
+        fs::write(directory.path().join("config.json"), serde_json::to_vec(&config)?)?;
         Ok(Self { directory })
     }
 
     fn command(&self, runtime: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(runtime);
-        let root = self
-            .directory
-            .path()
-            .join("state")
-            .join(runtime.file_name().unwrap_or_default());
+        let root =
+            self.directory.path().join("state").join(runtime.file_name().unwrap_or_default());
         command.arg("--root").arg(root).args(args);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         command
     }
 
@@ -127,9 +102,7 @@ impl Bench {
         let mut command =
             self.command(&contender.path, &["run", "--bundle", &bundle, "tare-bench"]);
         let begin = Instant::now();
-        let status = command
-            .status()
-            .with_context(|| contender.path.display().to_string())?;
+        let status = command.status().with_context(|| contender.path.display().to_string())?;
         let time = begin.elapsed();
         ensure!(status.success(), "{} run: {status}", contender.name());
         Ok(time)
@@ -153,14 +126,9 @@ impl Bench {
     fn resident(&self, runtime: &Path) -> Result<()> {
         let bundle = self.directory.path().to_string_lossy().into_owned();
         let id = "tare-bench-rss";
-        let created = self
-            .command(runtime, &["create", "--bundle", &bundle, id])
-            .status()?;
+        let created = self.command(runtime, &["create", "--bundle", &bundle, id]).status()?;
         ensure!(created.success(), "{} create: {created}", runtime.display());
-        let state = self
-            .command(runtime, &["state", id])
-            .stdout(Stdio::piped())
-            .output()?;
+        let state = self.command(runtime, &["state", id]).stdout(Stdio::piped()).output()?;
         let state: Value = serde_json::from_slice(&state.stdout)?;
         let pid = i32::try_from(state["pid"].as_i64().context("no pid in the state")?)?;
         let memory = Process(pid).file("smaps_rollup");
@@ -169,41 +137,26 @@ impl Bench {
             let line = memory.lines().find_map(|line| line.strip_prefix(name));
             line.map_or("?", str::trim).to_string()
         };
-        println!(
-            "{:24} Rss {:>10}  Pss {:>10}",
-            runtime.display(),
-            field("Rss:"),
-            field("Pss:")
-        );
+        println!("{:24} Rss {:>10}  Pss {:>10}", runtime.display(), field("Rss:"), field("Pss:"));
         Ok(())
     }
 }
 
 fn print(title: &str, rounds: usize, contenders: &[Contender]) {
     println!("{title}: run of /bin/true, {rounds} rounds in turn, ms");
-    println!(
-        "{:12} {:>8} {:>8} {:>8}  first / this",
-        "", "min", "median", "p90"
-    );
-    let first = contenders
-        .first()
-        .map_or(f64::NAN, |contender| contender.quantile(0.5));
+    println!("{:12} {:>8} {:>8} {:>8}  first / this", "", "min", "median", "p90");
+    let first = contenders.first().map_or(f64::NAN, |contender| contender.quantile(0.5));
     for contender in contenders {
         let [min, median, p90] = [0.0, 0.5, 0.9].map(|share| contender.quantile(share));
         let ratio = first / median;
-        println!(
-            "{:12} {min:8.2} {median:8.2} {p90:8.2}  {ratio:.2}",
-            contender.name()
-        );
+        println!("{:12} {min:8.2} {median:8.2} {p90:8.2}  {ratio:.2}", contender.name());
     }
 }
 
 fn measure() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let number = |index: usize, default: usize| -> Result<usize> {
-        args.get(index).map_or(Ok(default), |text| {
-            text.parse().context("a number of rounds")
-        })
+        args.get(index).map_or(Ok(default), |text| text.parse().context("a number of rounds"))
     };
     ensure!(nix::unistd::geteuid().is_root(), "needs root");
     // crun refuses hosts with both versions of cgroups.
@@ -215,17 +168,11 @@ fn measure() -> Result<()> {
         Some("wall") => {
             let bench = Bench::new(&json!(["/bin/true"]))?;
             bench.wall("warm", number(1, 200)?, Duration::ZERO)?;
-            bench.wall(
-                "cold (100 ms apart)",
-                number(2, 40)?,
-                Duration::from_millis(100),
-            )
+            bench.wall("cold (100 ms apart)", number(2, 40)?, Duration::from_millis(100))
         }
         Some("rss") => {
             let bench = Bench::new(&json!(["/bin/true"]))?;
-            contenders()
-                .iter()
-                .try_for_each(|contender| bench.resident(&contender.path))
+            contenders().iter().try_for_each(|contender| bench.resident(&contender.path))
         }
         _ => bail!("usage: bench wall [WARM [COLD]] | bench rss"),
     }

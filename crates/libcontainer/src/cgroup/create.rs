@@ -49,11 +49,7 @@ impl Made {
 impl Cgroup {
     /// Nothing is made yet.
     pub(crate) fn new(placement: Placement) -> Self {
-        Self {
-            v1: Vec::with_capacity(placement.v1.len()),
-            unified: None,
-            placement,
-        }
+        Self { v1: Vec::with_capacity(placement.v1.len()), unified: None, placement }
     }
 
     /// Makes the v2 directory, if the host has a v2 hierarchy. Comes before the clone.
@@ -99,12 +95,7 @@ impl Cgroup {
     }
 
     fn devices(&self, rules: &[DeviceRule]) -> Result<()> {
-        if let Some(index) = self
-            .placement
-            .v1
-            .iter()
-            .position(|place| place.has("devices"))
-        {
+        if let Some(index) = self.placement.v1.iter().position(|place| place.has("devices")) {
             let made = self.v1.get(index).ok_or_else(not_made)?;
             return made.directory.write_all(&devices::v1_writes(rules)?);
         }
@@ -124,10 +115,7 @@ impl Cgroup {
     /// The v1 files in which init writes `0` to join, in the order of the placement.
     pub(crate) fn join_files(&self) -> Result<Vec<OwnedFd>> {
         let tasks = Path::new("tasks");
-        self.v1
-            .iter()
-            .map(|made| made.directory.open_file(tasks, OFlag::O_WRONLY))
-            .collect()
+        self.v1.iter().map(|made| made.directory.open_file(tasks, OFlag::O_WRONLY)).collect()
     }
 
     /// The v2 directory, for `CLONE_INTO_CGROUP`.
@@ -215,10 +203,7 @@ fn make_all(root: &Directory, below: &Path) -> Result<usize> {
 
 /// `a`, `a/b`, `a/b/c` of `a/b/c`.
 pub(super) fn from_the_top(below: &Path) -> impl Iterator<Item = &Path> {
-    let mut paths: Vec<&Path> = below
-        .ancestors()
-        .filter(|p| !p.as_os_str().is_empty())
-        .collect();
+    let mut paths: Vec<&Path> = below.ancestors().filter(|p| !p.as_os_str().is_empty()).collect();
     paths.reverse();
     paths.into_iter()
 }
@@ -247,18 +232,12 @@ pub(super) fn refuse_used(directory: &Directory) -> Result<()> {
 pub(super) fn frozen(directory: &Directory) -> Error {
     Error::new(
         ErrorKind::InvalidState,
-        format!(
-            "container's cgroup unexpectedly frozen: {}",
-            directory.path().display()
-        ),
+        format!("container's cgroup unexpectedly frozen: {}", directory.path().display()),
     )
 }
 
 fn not_made() -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        "the container's cgroups are not made yet",
-    )
+    Error::new(ErrorKind::Internal, "the container's cgroups are not made yet")
 }
 
 #[cfg(test)]
@@ -367,23 +346,14 @@ mod tests {
         create(&placement).unwrap().keep();
         for only in placement.places() {
             // The processes may be in one hierarchy only, and in a cgroup below.
-            let sub = Place {
-                below: only.below.join("sub"),
-                ..only.clone()
-            };
+            let sub = Place { below: only.below.join("sub"), ..only.clone() };
             create_dir(sub.directory()).unwrap();
-            for file in ["cpuset.cpus", "cpuset.mems"]
-                .iter()
-                .filter(|_| only.has("cpuset"))
-            {
+            for file in ["cpuset.cpus", "cpuset.mems"].iter().filter(|_| only.has("cpuset")) {
                 let value = read_to_string(only.directory().join(file)).unwrap();
                 write(sub.directory().join(file), value).unwrap();
             }
             let (v1, v2): (Vec<_>, Vec<_>) = [sub].into_iter().partition(|s| !s.is_unified());
-            let inside = Placement {
-                v1,
-                unified: v2.into_iter().next(),
-            };
+            let inside = Placement { v1, unified: v2.into_iter().next() };
             let inhabitant = Inhabitant::sleep(&inside);
             let error = create(&placement).unwrap_err();
             let text = "container's cgroup is not empty: 1 process(es) found";
@@ -403,18 +373,13 @@ mod tests {
             let Some(scratch) = scratch else { continue };
             let parent = scratch.place("/p");
             create(&parent).unwrap().keep();
-            let mut freezers = parent
-                .places()
-                .filter(|p| p.has("freezer") || p.is_unified());
+            let mut freezers = parent.places().filter(|p| p.has("freezer") || p.is_unified());
             let freezer = freezers.next().unwrap().directory().join(file);
             write(&freezer, frozen).unwrap();
             // Itself, and a new one below it.
             for path in ["/p", "/p/new"] {
                 let error = create(&scratch.place(path)).unwrap_err().to_string();
-                assert!(
-                    error.contains("container's cgroup unexpectedly frozen"),
-                    "{error}"
-                );
+                assert!(error.contains("container's cgroup unexpectedly frozen"), "{error}");
             }
             write(&freezer, thawed).unwrap();
             drop(create(&scratch.place("/p/new")).unwrap());
@@ -469,14 +434,10 @@ mod tests {
             let one = |n: usize| {
                 let placement = scratch.place(&format!("/p/q/{n}"));
                 let rounds = 0..25;
-                rounds
-                    .filter_map(|_| create(&placement).err())
-                    .map(|e| e.to_string())
-                    .collect()
+                rounds.filter_map(|_| create(&placement).err()).map(|e| e.to_string()).collect()
             };
-            let all: Vec<_> = (0..4)
-                .map(|n| scope.spawn(move || -> Vec<String> { one(n) }))
-                .collect();
+            let all: Vec<_> =
+                (0..4).map(|n| scope.spawn(move || -> Vec<String> { one(n) })).collect();
             all.into_iter().flat_map(|t| t.join().unwrap()).collect()
         });
         assert_eq!(failures, HashSet::new());
@@ -498,10 +459,7 @@ mod tests {
             create_dir(place.directory()).unwrap();
             assert!(Directory::hierarchy(&place).is_err());
             let (v1, v2): (Vec<_>, Vec<_>) = [place].into_iter().partition(|p| !p.is_unified());
-            let placement = Placement {
-                v1,
-                unified: v2.into_iter().next(),
-            };
+            let placement = Placement { v1, unified: v2.into_iter().next() };
             assert!(create(&placement).is_err());
             assert!(remove(&placement).is_err());
             std::fs::remove_dir(directory.path().join("a")).unwrap();
@@ -510,18 +468,13 @@ mod tests {
 
     #[test]
     fn without_device_control_only_everything_is_allowed() {
-        let cgroup = Cgroup::new(Placement {
-            v1: Vec::new(),
-            unified: None,
-        });
+        let cgroup = Cgroup::new(Placement { v1: Vec::new(), unified: None });
         let denied = devices::rules(None).unwrap();
         let error = cgroup.apply_devices(&denied).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert_eq!(error.property(), Some("linux.resources.devices"));
         let mut all = oci_spec::runtime::LinuxDeviceCgroup::default();
         all.set_allow(true).set_access(Some("rwm".into()));
-        cgroup
-            .apply_devices(&devices::rules(Some(&[all])).unwrap())
-            .unwrap();
+        cgroup.apply_devices(&devices::rules(Some(&[all])).unwrap()).unwrap();
     }
 }

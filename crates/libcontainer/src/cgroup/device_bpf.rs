@@ -37,10 +37,7 @@ const MINOR: u8 = 5;
 pub(super) fn apply(directory: &Directory, rules: &[DeviceRule]) -> Result<()> {
     let cgroup = directory.as_fd();
     let failed = |command: &str, errno: Errno| {
-        Error::os(
-            format_args!("bpf({command}) on {}", directory.path().display()),
-            errno as i32,
-        )
+        Error::os(format_args!("bpf({command}) on {}", directory.path().display()), errno as i32)
     };
     let older = bpf::device_programs(cgroup).map_err(|errno| failed("BPF_PROG_QUERY", errno))?;
     if !allow_everything(rules) {
@@ -85,10 +82,8 @@ fn push_rule(program: &mut Vec<Instruction>, rule: &DeviceRule) {
         DeviceKind::Char => 2,
     });
     let conditions = [(KIND, kind), (MAJOR, rule.major), (MINOR, rule.minor)];
-    let conditions: Vec<(u8, u32)> = conditions
-        .into_iter()
-        .filter_map(|(register, wanted)| Some((register, wanted?)))
-        .collect();
+    let conditions: Vec<(u8, u32)> =
+        conditions.into_iter().filter_map(|(register, wanted)| Some((register, wanted?))).collect();
     for (index, (register, wanted)) in conditions.iter().enumerate() {
         let skip = conditions.len() - index - 1 + decision.len();
         program.push(jump(SKIP_UNLESS_EQUAL, *register, *wanted, skip));
@@ -101,19 +96,13 @@ fn decision(rule: &DeviceRule) -> Vec<Instruction> {
     let access = u32::from(rule.access);
     let mut decision = match rule.verdict {
         Verdict::Deny => vec![
-            Instruction {
-                code: COPY,
-                registers: RESULT | UNDECIDED << 4,
-                offset: 0,
-                immediate: 0,
-            },
+            Instruction { code: COPY, registers: RESULT | UNDECIDED << 4, offset: 0, immediate: 0 },
             immediate(AND, RESULT, access),
             jump(SKIP_IF_EQUAL, RESULT, 0, 2),
         ],
-        Verdict::Allow => vec![
-            immediate(AND, UNDECIDED, !access),
-            jump(SKIP_UNLESS_EQUAL, UNDECIDED, 0, 2),
-        ],
+        Verdict::Allow => {
+            vec![immediate(AND, UNDECIDED, !access), jump(SKIP_UNLESS_EQUAL, UNDECIDED, 0, 2)]
+        }
     };
     decision.extend(end(rule.verdict));
     decision
@@ -128,21 +117,11 @@ fn end(verdict: Verdict) -> [Instruction; 2] {
 }
 
 fn load(register: u8, offset: i16) -> Instruction {
-    Instruction {
-        code: LOAD_WORD,
-        registers: register | CONTEXT << 4,
-        offset,
-        immediate: 0,
-    }
+    Instruction { code: LOAD_WORD, registers: register | CONTEXT << 4, offset, immediate: 0 }
 }
 
 fn immediate(code: u8, register: u8, value: u32) -> Instruction {
-    Instruction {
-        code,
-        registers: register,
-        offset: 0,
-        immediate: value.cast_signed(),
-    }
+    Instruction { code, registers: register, offset: 0, immediate: value.cast_signed() }
 }
 
 fn jump(code: u8, register: u8, value: u32, skip: usize) -> Instruction {
@@ -197,22 +176,15 @@ mod tests {
                 };
                 let context = [u32::from(access) << 16 | bits, numbers.0, numbers.1];
                 let expected = u32::from(permits(&rules, kind, numbers, access));
-                assert_eq!(
-                    interpret(&program, context),
-                    expected,
-                    "{rules:?}\n{context:x?}"
-                );
+                assert_eq!(interpret(&program, context), expected, "{rules:?}\n{context:x?}");
             }
         }
     }
 
     #[test]
     fn the_verifier_takes_every_program() {
-        let long: Vec<DeviceRule> = samples()
-            .flatten()
-            .filter(|r| r.major.is_some())
-            .take(1000)
-            .collect();
+        let long: Vec<DeviceRule> =
+            samples().flatten().filter(|r| r.major.is_some()).take(1000).collect();
         for rules in samples().step_by(20).chain([long, Vec::new()]) {
             match bpf::load_device_program(&program(&rules)) {
                 Ok(_) => {}
@@ -244,13 +216,8 @@ mod tests {
         let after = attached(&second);
         assert_eq!((before.len(), after.len()), (1, 1));
         assert_ne!(before, after);
-        let all = DeviceRule {
-            verdict: Verdict::Allow,
-            kind: None,
-            major: None,
-            minor: None,
-            access: 7,
-        };
+        let all =
+            DeviceRule { verdict: Verdict::Allow, kind: None, major: None, minor: None, access: 7 };
         second.apply_devices(&[all]).unwrap();
         assert!(attached(&second).is_empty());
         drop(second);

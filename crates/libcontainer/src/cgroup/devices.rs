@@ -62,13 +62,7 @@ const DEFAULTS: [DeviceRule; 11] = [
 ];
 
 const fn allow(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: u8) -> DeviceRule {
-    DeviceRule {
-        verdict: Verdict::Allow,
-        kind: Some(kind),
-        major,
-        minor,
-        access,
-    }
+    DeviceRule { verdict: Verdict::Allow, kind: Some(kind), major, minor, access }
 }
 
 /// The rules of a container: those of the configuration, and then, so that they win, the defaults.
@@ -86,20 +80,13 @@ pub(crate) fn rules(devices: Option<&[LinuxDeviceCgroup]>) -> Result<Vec<DeviceR
 }
 
 fn rule(device: &LinuxDeviceCgroup, index: usize) -> Result<DeviceRule> {
-    let verdict = if device.allow() {
-        Verdict::Allow
-    } else {
-        Verdict::Deny
-    };
+    let verdict = if device.allow() { Verdict::Allow } else { Verdict::Deny };
     let kind = match device.typ().unwrap_or_default() {
         LinuxDeviceType::A => None,
         LinuxDeviceType::B => Some(DeviceKind::Block),
         LinuxDeviceType::C => Some(DeviceKind::Char),
         other => {
-            return Err(invalid(format!(
-                "invalid cgroup device type {:?}",
-                other.as_str()
-            )));
+            return Err(invalid(format!("invalid cgroup device type {:?}", other.as_str())));
         }
     };
     Ok(DeviceRule {
@@ -116,18 +103,14 @@ fn number(number: Option<i64>, name: &str, index: usize) -> Result<Option<u32>> 
     match number {
         None | Some(-1) => Ok(None),
         Some(n) => u32::try_from(n).map(Some).map_err(|_out_of_range| {
-            invalid(format!(
-                "linux.resources.devices[{index}].{name}: {n} is no device number"
-            ))
+            invalid(format!("linux.resources.devices[{index}].{name}: {n} is no device number"))
         }),
     }
 }
 
 fn access(text: &str, index: usize) -> Result<u8> {
     if text.is_empty() {
-        return Err(invalid(format!(
-            "device access at {index} field cannot be empty"
-        )));
+        return Err(invalid(format!("device access at {index} field cannot be empty")));
     }
     text.chars().try_fold(0, |bits, letter| match letter {
         'm' => Ok(bits | MKNOD),
@@ -233,24 +216,15 @@ pub(super) fn v1_writes(rules: &[DeviceRule]) -> Result<Vec<Write>> {
         Verdict::Deny => ("devices.deny", "devices.allow"),
         Verdict::Allow => ("devices.allow", "devices.deny"),
     };
-    let mut writes = vec![Write {
-        file: set,
-        value: "a".to_string(),
-    }];
-    writes.extend(exceptions.iter().map(|exception| Write {
-        file,
-        value: exception.to_string(),
-    }));
+    let mut writes = vec![Write { file: set, value: "a".to_string() }];
+    writes.extend(exceptions.iter().map(|exception| Write { file, value: exception.to_string() }));
     Ok(writes)
 }
 
 /// Adds a rule to the exceptions, or takes it out of them if it says what the default says.
 fn except(default: Verdict, exceptions: &mut Vec<DeviceRule>, rule: DeviceRule) -> Result<()> {
     if rule.verdict != default {
-        match exceptions
-            .iter_mut()
-            .find(|e| e.is_about_the_devices_of(&rule))
-        {
+        match exceptions.iter_mut().find(|e| e.is_about_the_devices_of(&rule)) {
             Some(same) => same.access |= rule.access,
             None => exceptions.push(rule),
         }
@@ -285,16 +259,10 @@ pub(super) fn permits(
             && wider(rule.major, Some(numbers.0))
             && wider(rule.minor, Some(numbers.1))
     };
-    [MKNOD, READ, WRITE]
-        .into_iter()
-        .filter(|bit| access & bit != 0)
-        .all(|bit| {
-            let last = rules
-                .iter()
-                .filter(matches)
-                .rfind(|rule| rule.access & bit != 0);
-            last.is_some_and(|rule| rule.verdict == Verdict::Allow)
-        })
+    [MKNOD, READ, WRITE].into_iter().filter(|bit| access & bit != 0).all(|bit| {
+        let last = rules.iter().filter(matches).rfind(|rule| rule.access & bit != 0);
+        last.is_some_and(|rule| rule.verdict == Verdict::Allow)
+    })
 }
 
 /// Lists of rules that overlap in every way, always the same ones.
@@ -347,10 +315,7 @@ mod tests {
 
     fn values(rules: &[DeviceRule]) -> Vec<String> {
         let writes = v1_writes(rules).unwrap();
-        writes
-            .into_iter()
-            .map(|w| format!("{} {}", w.file, w.value))
-            .collect()
+        writes.into_iter().map(|w| format!("{} {}", w.file, w.value)).collect()
     }
 
     const DEFAULT_WRITES: [&str; 12] = [
@@ -399,27 +364,12 @@ mod tests {
     #[test]
     fn rules_that_cannot_be_are_refused() {
         for (json, text) in [
-            (
-                r#"{"allow":true}"#,
-                "device access at 0 field cannot be empty",
-            ),
-            (
-                r#"{"allow":true,"access":""}"#,
-                "device access at 0 field cannot be empty",
-            ),
+            (r#"{"allow":true}"#, "device access at 0 field cannot be empty"),
+            (r#"{"allow":true,"access":""}"#, "device access at 0 field cannot be empty"),
             (r#"{"allow":true,"access":"rx"}"#, "not made of r, w and m"),
-            (
-                r#"{"allow":true,"type":"p","access":"r"}"#,
-                "invalid cgroup device type \"p\"",
-            ),
-            (
-                r#"{"allow":true,"major":-2,"access":"r"}"#,
-                "devices[0].major: -2",
-            ),
-            (
-                r#"{"allow":true,"minor":4294967296,"access":"r"}"#,
-                "devices[0].minor: 4294967296",
-            ),
+            (r#"{"allow":true,"type":"p","access":"r"}"#, "invalid cgroup device type \"p\""),
+            (r#"{"allow":true,"major":-2,"access":"r"}"#, "devices[0].major: -2"),
+            (r#"{"allow":true,"minor":4294967296,"access":"r"}"#, "devices[0].minor: 4294967296"),
         ] {
             let error = rules(Some(&[device(json)])).unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
@@ -482,9 +432,7 @@ mod tests {
     #[test]
     fn the_kernel_enforces_them() {
         // /dev/kmsg may only be read, /dev/mem only be made.
-        let readable = [device(
-            r#"{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}"#,
-        )];
+        let readable = [device(r#"{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}"#)];
         let rules = rules(Some(&readable)).unwrap();
         let script = r#"
             : < /dev/zero; : > /dev/null; : <> /dev/null; : < /dev/kmsg

@@ -58,27 +58,20 @@ impl Directory {
             let message = format!("{}: no {name} filesystem is mounted there", path.display());
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        Ok(Self {
-            file: File::from(fd),
-            path,
-        })
+        Ok(Self { file: File::from(fd), path })
     }
 
     /// Opens a directory below, by a relative path; `..` and foreign mounts are refused.
     pub(super) fn open(&self, below: &Path) -> Result<Self> {
         let path = self.path.join(below);
-        let how = OpenHow::new()
-            .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
-            .resolve(
+        let how =
+            OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC).resolve(
                 ResolveFlag::RESOLVE_BENEATH
                     | ResolveFlag::RESOLVE_NO_SYMLINKS
                     | ResolveFlag::RESOLVE_NO_XDEV,
             );
         let fd = openat2(&self.file, below, how).map_err(|errno| os("openat2", &path, errno))?;
-        Ok(Self {
-            file: File::from(fd),
-            path,
-        })
+        Ok(Self { file: File::from(fd), path })
     }
 
     /// mkdir(2) of one directory below.
@@ -151,20 +144,16 @@ impl Directory {
                     self.path.display()
                 ),
             )),
-            Err(std::fs::TryLockError::Error(e)) => Err(Error::io(
-                format_args!("flock({:?})", self.path.display().to_string()),
-                &e,
-            )),
+            Err(std::fs::TryLockError::Error(e)) => {
+                Err(Error::io(format_args!("flock({:?})", self.path.display().to_string()), &e))
+            }
         }
     }
 
     /// Any directory, for tests of what is written where.
     #[cfg(test)]
     pub(super) fn of_files(path: &Path) -> Self {
-        Self {
-            file: File::open(path).unwrap(),
-            path: path.to_path_buf(),
-        }
+        Self { file: File::open(path).unwrap(), path: path.to_path_buf() }
     }
 
     /// The path, for messages.
@@ -222,10 +211,7 @@ fn write_fd(fd: &OwnedFd, value: &str) -> Result<(), Errno> {
 
 /// The failure of a system call on a path.
 pub(super) fn os(call: &str, path: &Path, errno: Errno) -> Error {
-    Error::os(
-        format_args!("{call}({:?})", path.display().to_string()),
-        errno as i32,
-    )
+    Error::os(format_args!("{call}({:?})", path.display().to_string()), errno as i32)
 }
 
 /// Whether a failure means that the directory is gone: ENOENT on its path, ENODEV on a file of it that

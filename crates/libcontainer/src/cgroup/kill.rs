@@ -125,10 +125,7 @@ enum Freeze {
 fn freeze(placement: &Placement, freeze: Freeze) -> Result<()> {
     let freezer = placement.v1.iter().find(|place| place.has("freezer"));
     let v1 = freezer.map(|place| (place, "freezer.state", ["FROZEN", "THAWED"]));
-    let v2 = placement
-        .unified
-        .as_ref()
-        .map(|place| (place, "cgroup.freeze", ["1", "0"]));
+    let v2 = placement.unified.as_ref().map(|place| (place, "cgroup.freeze", ["1", "0"]));
     let Some((place, file, [on, off])) = v1.or(v2) else {
         return Ok(());
     };
@@ -165,10 +162,7 @@ pub(super) fn pids_of(directory: &Directory) -> Result<BTreeSet<i32>> {
             // Removed meanwhile; or part of a threaded subtree, whose processes the cgroup above lists.
             Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => {}
             Err(errno) => {
-                let call = format!(
-                    "read cgroup.procs in or below {}",
-                    directory.path().display()
-                );
+                let call = format!("read cgroup.procs in or below {}", directory.path().display());
                 return Err(Error::os(call, errno as i32));
             }
         }
@@ -204,9 +198,7 @@ mod tests {
     }
 
     fn scratches(name: &str) -> impl Iterator<Item = Scratch> {
-        [Scratch::host(name), Scratch::v1(name), Scratch::v2(name)]
-            .into_iter()
-            .flatten()
+        [Scratch::host(name), Scratch::v1(name), Scratch::v2(name)].into_iter().flatten()
     }
 
     #[test]
@@ -230,17 +222,11 @@ mod tests {
         for scratch in scratches("frozen") {
             let placement = created(&scratch);
             let inhabitant = Inhabitant::sleep(&placement);
-            let freezers = placement
-                .places()
-                .filter(|p| p.is_unified() || p.has("freezer"));
+            let freezers = placement.places().filter(|p| p.is_unified() || p.has("freezer"));
             let place = freezers.last().unwrap();
             let sub = place.directory().join("sub");
             create_dir(&sub).unwrap();
-            let procs = if place.is_unified() {
-                "cgroup.procs"
-            } else {
-                "tasks"
-            };
+            let procs = if place.is_unified() { "cgroup.procs" } else { "tasks" };
             write(sub.join(procs), inhabitant.child.id().to_string()).unwrap();
             let (file, value) = if place.is_unified() {
                 ("cgroup.freeze", "1")
@@ -250,11 +236,7 @@ mod tests {
             write(sub.join(file), value).unwrap();
             let start = Instant::now();
             kill_all(&placement).unwrap();
-            assert!(
-                start.elapsed() < Duration::from_secs(1),
-                "{:?}",
-                start.elapsed()
-            );
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
             drop(inhabitant);
             remove(&placement).unwrap();
         }
@@ -285,13 +267,8 @@ mod tests {
         };
         let placement = created(&scratch);
         let inhabitant = Inhabitant::sleep(&placement);
-        let error = kill_until(&placement, Instant::now())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(&format!("[{}] still run", inhabitant.child.id())),
-            "{error}"
-        );
+        let error = kill_until(&placement, Instant::now()).unwrap_err().to_string();
+        assert!(error.contains(&format!("[{}] still run", inhabitant.child.id())), "{error}");
         drop(inhabitant);
         remove(&placement).unwrap();
     }

@@ -52,22 +52,14 @@ fn mount_is_the_whole_v2_hierarchy() -> Result<bool> {
             Ok(!Path::new(CGROUP_ROOT).join("cgroup.type").exists())
         }
         Ok(_) | Err(Errno::ENOENT) => Ok(false),
-        Err(errno) => Err(Error::os(
-            format_args!("statfs({CGROUP_ROOT:?})"),
-            errno as i32,
-        )),
+        Err(errno) => Err(Error::os(format_args!("statfs({CGROUP_ROOT:?})"), errno as i32)),
     }
 }
 
 fn read(path: &str) -> Result<Vec<u8>> {
-    openat(
-        AT_FDCWD,
-        path,
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .and_then(|fd| read_to_end(&fd))
-    .map_err(|errno| os("read", Path::new(path), errno))
+    openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .and_then(|fd| read_to_end(&fd))
+        .map_err(|errno| os("read", Path::new(path), errno))
 }
 
 /// Makes the layout of the two files' contents.
@@ -94,10 +86,7 @@ fn parse(mountinfo: &[u8], proc_cgroup: &[u8]) -> Result<Layout> {
     Ok(match (hierarchies.is_empty(), unified) {
         (true, None) => Layout::None,
         (true, Some(unified)) => Layout::V2(unified),
-        (false, unified) => Layout::V1 {
-            hierarchies,
-            unified,
-        },
+        (false, unified) => Layout::V1 { hierarchies, unified },
     })
 }
 
@@ -205,25 +194,15 @@ fn membership(labels: &[u8], own: &[u8]) -> Membership {
             None => controllers.push(label.to_string()),
         }
     }
-    Membership {
-        controllers,
-        name,
-        own: PathBuf::from(OsStr::from_bytes(own)),
-    }
+    Membership { controllers, name, own: PathBuf::from(OsStr::from_bytes(own)) }
 }
 
 fn malformed(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Os,
-        format!("read /proc/self/cgroup: unexpected content: {what}"),
-    )
+    Error::new(ErrorKind::Os, format!("read /proc/self/cgroup: unexpected content: {what}"))
 }
 
 fn hierarchy(membership: &Membership, mounts: &[Mount]) -> Option<Hierarchy> {
-    let mount = best(
-        mounts.iter().filter(|m| membership.is_of(m)),
-        &membership.own,
-    )?;
+    let mount = best(mounts.iter().filter(|m| membership.is_of(m)), &membership.own)?;
     Some(Hierarchy {
         controllers: membership.controllers.clone(),
         name: membership.name.clone(),
@@ -262,11 +241,7 @@ mod tests {
         b"12:pids:/\n3:devices:/user.slice\n2:cpu,cpuacct:/a:b\n1:name=systemd:/user.slice/x.scope\n0::/user.slice\n";
 
     fn unified(mountpoint: &str, mount_root: &str, own: &str) -> Unified {
-        Unified {
-            mountpoint: mountpoint.into(),
-            mount_root: mount_root.into(),
-            own: own.into(),
-        }
+        Unified { mountpoint: mountpoint.into(), mount_root: mount_root.into(), own: own.into() }
     }
 
     fn v1(controllers: &[&str], name: Option<&str>, paths: [&str; 3]) -> Hierarchy {
@@ -284,21 +259,9 @@ mod tests {
         let layout = parse(HYBRID_MOUNTS, HYBRID_SELF).unwrap();
         let expected = Layout::V1 {
             hierarchies: vec![
-                v1(
-                    &[],
-                    Some("systemd"),
-                    ["/sys/fs/cgroup/systemd", "/", "/user.slice/x.scope"],
-                ),
-                v1(
-                    &["cpu", "cpuacct"],
-                    None,
-                    ["/sys/fs/cgroup/cpu,cpuacct", "/", "/a:b"],
-                ),
-                v1(
-                    &["devices"],
-                    None,
-                    ["/sys/fs/cgroup/devices", "/", "/user.slice"],
-                ),
+                v1(&[], Some("systemd"), ["/sys/fs/cgroup/systemd", "/", "/user.slice/x.scope"]),
+                v1(&["cpu", "cpuacct"], None, ["/sys/fs/cgroup/cpu,cpuacct", "/", "/a:b"]),
+                v1(&["devices"], None, ["/sys/fs/cgroup/devices", "/", "/user.slice"]),
             ],
             unified: Some(unified("/sys/fs/cgroup/unified", "/", "/user.slice")),
         };
@@ -310,10 +273,7 @@ mod tests {
         let v1_mount = "35 31 0:32 / /cg\\040a\\134b rw - cgroup cgroup rw,devices\n";
         let v2_mount = "35 31 0:32 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
         let devices = v1(&["devices"], None, ["/cg a\\b", "/", "/"]);
-        let alone = || Layout::V1 {
-            hierarchies: vec![devices.clone()],
-            unified: None,
-        };
+        let alone = || Layout::V1 { hierarchies: vec![devices.clone()], unified: None };
         let v2 = |own| Layout::V2(unified("/sys/fs/cgroup", "/", own));
         for (mounts, own, expected) in [
             ("", "", Layout::None),
@@ -325,11 +285,7 @@ mod tests {
             // The v1 hierarchies exist but only v2 is mounted here.
             (v2_mount, "1:devices:/\n0::/\n", v2("/")),
             // The line is cut off.
-            (
-                "35 31 0:32 / /cg rw - cgroup",
-                "1:devices:/\n",
-                Layout::None,
-            ),
+            ("35 31 0:32 / /cg rw - cgroup", "1:devices:/\n", Layout::None),
         ] {
             assert_eq!(
                 parse(mounts.as_bytes(), own.as_bytes()).unwrap(),
@@ -350,10 +306,7 @@ mod tests {
         let Layout::V1 { hierarchies, .. } = layout else {
             panic!("{layout:?}");
         };
-        assert_eq!(
-            hierarchies[0].mountpoint,
-            Path::new("/sys/fs/cgroup/devices")
-        );
+        assert_eq!(hierarchies[0].mountpoint, Path::new("/sys/fs/cgroup/devices"));
     }
 
     #[test]
@@ -362,10 +315,8 @@ mod tests {
             b"42 31 0:32 /docker/ab /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n";
         let layout = parse(mounts, b"1:devices:/docker/ab/x\n").unwrap();
         let paths = ["/sys/fs/cgroup/devices", "/docker/ab", "/docker/ab/x"];
-        let expected = Layout::V1 {
-            hierarchies: vec![v1(&["devices"], None, paths)],
-            unified: None,
-        };
+        let expected =
+            Layout::V1 { hierarchies: vec![v1(&["devices"], None, paths)], unified: None };
         assert_eq!(layout, expected);
     }
 
@@ -383,20 +334,13 @@ mod tests {
         let mountpoints: Vec<PathBuf> = match layout {
             Layout::None => Vec::new(),
             Layout::V2(unified) => vec![unified.mountpoint],
-            Layout::V1 {
-                hierarchies,
-                unified,
-            } => {
+            Layout::V1 { hierarchies, unified } => {
                 let v1 = hierarchies.into_iter().map(|h| h.mountpoint);
                 v1.chain(unified.map(|u| u.mountpoint)).collect()
             }
         };
         for mountpoint in mountpoints {
-            assert!(
-                mountpoint.join("cgroup.procs").exists(),
-                "{}",
-                mountpoint.display()
-            );
+            assert!(mountpoint.join("cgroup.procs").exists(), "{}", mountpoint.display());
         }
     }
 }

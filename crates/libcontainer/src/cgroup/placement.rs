@@ -113,22 +113,12 @@ pub(crate) fn place(layout: &Layout, cgroups_path: Option<&Path>, id: &str) -> R
 fn place_path(layout: &Layout, path: &Path) -> Result<Placement> {
     let names = clean(path)?;
     let relative = |start| {
-        if path.is_absolute() {
-            Start::Root
-        } else {
-            start
-        }
+        if path.is_absolute() { Start::Root } else { start }
     };
     Ok(match layout {
-        Layout::None => Placement {
-            v1: Vec::new(),
-            unified: None,
-        },
+        Layout::None => Placement { v1: Vec::new(), unified: None },
         // A hybrid host's v2 hierarchy follows the v1 rule: no controllers are given out there.
-        Layout::V1 {
-            hierarchies,
-            unified,
-        } => Placement {
+        Layout::V1 { hierarchies, unified } => Placement {
             v1: hierarchies
                 .iter()
                 .map(|h| h.place(&relative(Start::Own), &names))
@@ -248,11 +238,7 @@ mod tests {
     }
 
     fn unified(mountpoint: &str, mount_root: &str, own: &str) -> Unified {
-        Unified {
-            mountpoint: mountpoint.into(),
-            mount_root: mount_root.into(),
-            own: own.into(),
-        }
+        Unified { mountpoint: mountpoint.into(), mount_root: mount_root.into(), own: own.into() }
     }
 
     fn directories(layout: &Layout, path: Option<&str>) -> Vec<String> {
@@ -290,11 +276,7 @@ mod tests {
             ("/", None, "id"),
         ] {
             let host = Layout::V2(unified("/cg", "/", own));
-            assert_eq!(
-                directories(&host, path),
-                [format!("/cg/{expected}")],
-                "{own} {path:?}"
-            );
+            assert_eq!(directories(&host, path), [format!("/cg/{expected}")], "{own} {path:?}");
         }
     }
 
@@ -346,18 +328,11 @@ mod tests {
 
     #[test]
     fn a_forged_record_is_refused() {
-        for (mountpoint, below) in [
-            ("/cg", ".."),
-            ("/cg", "a/../.."),
-            ("/cg", ""),
-            ("/cg", "/etc"),
-            ("cg", "a"),
-        ] {
-            let place = Place {
-                label: "cpu".into(),
-                mountpoint: mountpoint.into(),
-                below: below.into(),
-            };
+        for (mountpoint, below) in
+            [("/cg", ".."), ("/cg", "a/../.."), ("/cg", ""), ("/cg", "/etc"), ("cg", "a")]
+        {
+            let place =
+                Place { label: "cpu".into(), mountpoint: mountpoint.into(), below: below.into() };
             assert!(place.verify().is_err(), "{place:?}");
         }
     }

@@ -90,10 +90,7 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn from_now() -> Self {
         let now = Instant::now();
-        Self {
-            busy: now + PATIENCE,
-            all: now + DEADLINE,
-        }
+        Self { busy: now + PATIENCE, all: now + DEADLINE }
     }
 
     fn reached(&self) -> bool {
@@ -248,19 +245,12 @@ mod tests {
         let inhabitant = Inhabitant::sleep(&placement);
         let start = Instant::now();
         let error = remove(&placement).unwrap_err().to_string();
-        assert!(
-            start.elapsed() < Duration::from_secs(4),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
         for place in placement.places() {
             let left = format!("{place} (processes {})", inhabitant.child.id());
             assert!(error.contains(&left), "{error}");
         }
-        assert!(
-            error.starts_with("unable to remove container's cgroup: "),
-            "{error}"
-        );
+        assert!(error.starts_with("unable to remove container's cgroup: "), "{error}");
         assert!(error.ends_with("device or resource busy"), "{error}");
         drop(inhabitant);
         remove(&placement).unwrap();

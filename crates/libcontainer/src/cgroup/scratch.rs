@@ -23,10 +23,7 @@ impl Scratch {
     /// The v2 hierarchy alone, as on a host that has no other.
     pub(super) fn v2(name: &str) -> Option<Self> {
         Self::new(name, |layout| match layout {
-            Layout::V1 {
-                unified: Some(unified),
-                ..
-            } => Layout::V2(unified),
+            Layout::V1 { unified: Some(unified), .. } => Layout::V2(unified),
             Layout::V1 { unified: None, .. } => Layout::None,
             other => other,
         })
@@ -35,10 +32,7 @@ impl Scratch {
     /// The v1 hierarchies alone.
     pub(super) fn v1(name: &str) -> Option<Self> {
         Self::new(name, |layout| match layout {
-            Layout::V1 { hierarchies, .. } => Layout::V1 {
-                hierarchies,
-                unified: None,
-            },
+            Layout::V1 { hierarchies, .. } => Layout::V1 { hierarchies, unified: None },
             _ => Layout::None,
         })
     }
@@ -47,18 +41,12 @@ impl Scratch {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("tare-test-{}-{number}-{name}", std::process::id());
-        let mut scratch = Self {
-            layout: part(Layout::probe().unwrap()),
-            roots: Vec::new(),
-        };
+        let mut scratch = Self { layout: part(Layout::probe().unwrap()), roots: Vec::new() };
         let mountpoints: Vec<(&mut PathBuf, &mut PathBuf, &mut PathBuf)> = match &mut scratch.layout
         {
             Layout::None => Vec::new(),
             Layout::V2(u) => vec![fields(u)],
-            Layout::V1 {
-                hierarchies,
-                unified,
-            } => {
+            Layout::V1 { hierarchies, unified } => {
                 let v1 = hierarchies
                     .iter_mut()
                     .map(|h: &mut Hierarchy| (&mut h.mountpoint, &mut h.mount_root, &mut h.own));
@@ -94,11 +82,7 @@ impl Scratch {
 }
 
 fn fields(unified: &mut Unified) -> (&mut PathBuf, &mut PathBuf, &mut PathBuf) {
-    (
-        &mut unified.mountpoint,
-        &mut unified.mount_root,
-        &mut unified.own,
-    )
+    (&mut unified.mountpoint, &mut unified.mount_root, &mut unified.own)
 }
 
 impl Drop for Scratch {
@@ -135,29 +119,18 @@ impl Inhabitant {
     /// Runs a script in the placement's cgroups.
     pub(super) fn run(placement: &Placement, script: &str) -> Self {
         let joins = placement.places().map(|place| {
-            let file = if place.is_unified() {
-                "cgroup.procs"
-            } else {
-                "tasks"
-            };
+            let file = if place.is_unified() { "cgroup.procs" } else { "tasks" };
             place.directory().join(file)
         });
         let child = Command::new("sh")
-            .args([
-                "-ec",
-                r#"for f; do echo 0 > "$f"; done; eval "$SCRIPT""#,
-                "sh",
-            ])
+            .args(["-ec", r#"for f; do echo 0 > "$f"; done; eval "$SCRIPT""#, "sh"])
             .args(joins)
             .env("SCRIPT", script)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Self {
-            child,
-            placement: placement.clone(),
-        }
+        Self { child, placement: placement.clone() }
     }
 
     /// Runs `sleep` and waits until it is in the cgroups.

@@ -161,11 +161,7 @@ mod tests {
             ("a/cgroup.subtree_control", "+cpu +memory"),
             ("a/b/cgroup.subtree_control", ""),
         ] {
-            assert_eq!(
-                std::fs::read_to_string(file(path)).unwrap(),
-                content,
-                "{path}"
-            );
+            assert_eq!(std::fs::read_to_string(file(path)).unwrap(), content, "{path}");
         }
     }
 }

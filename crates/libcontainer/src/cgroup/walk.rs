@@ -34,10 +34,7 @@ struct Level {
 /// Walks `top` and everything below it. What vanishes meanwhile is passed over.
 pub(super) fn walk(top: &Directory, visit: &mut dyn FnMut(Step<'_>) -> Result<()>) -> Result<()> {
     let failed = |call: &str, errno: Errno| {
-        Error::os(
-            format_args!("{call} below {}", top.path().display()),
-            errno as i32,
-        )
+        Error::os(format_args!("{call} below {}", top.path().display()), errno as i32)
     };
     visit(Step::Enter(top.as_fd()))?;
     let mut levels = vec![Level {

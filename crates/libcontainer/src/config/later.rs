@@ -28,9 +28,7 @@ enum Asked {
 }
 
 const TABLE: &[Later] = &[
-    once("process.terminal", |spec| {
-        view::process(spec).and_then(Process::terminal) == Some(true)
-    }),
+    once("process.terminal", |spec| view::process(spec).and_then(Process::terminal) == Some(true)),
     once("process.apparmorProfile", |spec| {
         text(view::process(spec).and_then(|p| p.apparmor_profile().as_ref())).is_some()
     }),
@@ -55,20 +53,13 @@ const TABLE: &[Later] = &[
         property: "gidMappings",
         asked: Asked::InMount(|mount| !view::list(mount.gid_mappings().as_ref()).is_empty()),
     },
-    Later {
-        property: "options",
-        asked: Asked::AsOption(&["idmap", "ridmap"]),
-    },
-    once("hooks.prestart", |spec| {
-        has_hooks(spec, |hooks| hooks.prestart().as_ref().map(Vec::len))
-    }),
+    Later { property: "options", asked: Asked::AsOption(&["idmap", "ridmap"]) },
+    once("hooks.prestart", |spec| has_hooks(spec, |hooks| hooks.prestart().as_ref().map(Vec::len))),
     once("hooks.createRuntime", |spec| {
         has_hooks(spec, |hooks| hooks.create_runtime().as_ref().map(Vec::len))
     }),
     once("hooks.createContainer", |spec| {
-        has_hooks(spec, |hooks| {
-            hooks.create_container().as_ref().map(Vec::len)
-        })
+        has_hooks(spec, |hooks| hooks.create_container().as_ref().map(Vec::len))
     }),
     once("hooks.startContainer", |spec| {
         has_hooks(spec, |hooks| hooks.start_container().as_ref().map(Vec::len))
@@ -76,9 +67,7 @@ const TABLE: &[Later] = &[
     once("hooks.poststart", |spec| {
         has_hooks(spec, |hooks| hooks.poststart().as_ref().map(Vec::len))
     }),
-    once("hooks.poststop", |spec| {
-        has_hooks(spec, |hooks| hooks.poststop().as_ref().map(Vec::len))
-    }),
+    once("hooks.poststop", |spec| has_hooks(spec, |hooks| hooks.poststop().as_ref().map(Vec::len))),
     once("linux.timeOffsets", |spec| {
         view::linux(spec)
             .and_then(|linux| linux.time_offsets().as_ref())
@@ -94,9 +83,7 @@ const TABLE: &[Later] = &[
             .and_then(|linux| linux.sysctl().as_ref())
             .is_some_and(|sysctl| !sysctl.is_empty())
     }),
-    once("linux.seccomp", |spec| {
-        view::linux(spec).is_some_and(|linux| linux.seccomp().is_some())
-    }),
+    once("linux.seccomp", |spec| view::linux(spec).is_some_and(|linux| linux.seccomp().is_some())),
     once("linux.mountLabel", |spec| {
         text(view::linux(spec).and_then(|linux| linux.mount_label().as_ref())).is_some()
     }),
@@ -113,12 +100,8 @@ const TABLE: &[Later] = &[
     once("linux.resources.memory", |spec| {
         resource(spec, LinuxResources::memory).is_some_and(limits_memory)
     }),
-    once("linux.resources.cpu", |spec| {
-        resource(spec, LinuxResources::cpu).is_some_and(limits_cpu)
-    }),
-    once("linux.resources.pids", |spec| {
-        resource(spec, LinuxResources::pids).is_some()
-    }),
+    once("linux.resources.cpu", |spec| resource(spec, LinuxResources::cpu).is_some_and(limits_cpu)),
+    once("linux.resources.pids", |spec| resource(spec, LinuxResources::pids).is_some()),
     once("linux.resources.blockIO", |spec| {
         resource(spec, LinuxResources::block_io).is_some_and(limits_block_io)
     }),
@@ -137,10 +120,7 @@ const TABLE: &[Later] = &[
 ];
 
 const fn once(property: &'static str, asked: fn(&Spec) -> bool) -> Later {
-    Later {
-        property,
-        asked: Asked::Once(asked),
-    }
+    Later { property, asked: Asked::Once(asked) }
 }
 
 /// Everything that the configuration asks for and that this version doesn't do; at most
@@ -191,10 +171,7 @@ fn options(mount: &Mount, words: &'static [&'static str]) -> impl Iterator<Item 
 }
 
 fn has_hooks(spec: &Spec, count: fn(&Hooks) -> Option<usize>) -> bool {
-    spec.hooks()
-        .as_ref()
-        .and_then(count)
-        .is_some_and(|count| count > 0)
+    spec.hooks().as_ref().and_then(count).is_some_and(|count| count > 0)
 }
 
 fn resource<'s, T>(spec: &'s Spec, of: fn(&'s LinuxResources) -> &'s Option<T>) -> Option<&'s T> {
@@ -235,9 +212,7 @@ fn limits_block_io(block_io: &LinuxBlockIo) -> bool {
     block_io.weight().is_some_and(|weight| weight != 0)
         || block_io.leaf_weight().is_some_and(|weight| weight != 0)
         || !view::list(block_io.weight_device().as_ref()).is_empty()
-        || throttled
-            .iter()
-            .any(|devices| !view::list(devices.as_ref()).is_empty())
+        || throttled.iter().any(|devices| !view::list(devices.as_ref()).is_empty())
 }
 
 fn classifies_network(network: &LinuxNetwork) -> bool {
@@ -254,30 +229,15 @@ mod tests {
     }
 
     const ROWS: &[(&str, &str)] = &[
-        (
-            r#"{"process":{"cwd":"/","terminal":true}}"#,
-            "process.terminal",
-        ),
-        (
-            r#"{"process":{"cwd":"/","apparmorProfile":"p"}}"#,
-            "process.apparmorProfile",
-        ),
-        (
-            r#"{"process":{"cwd":"/","selinuxLabel":"l"}}"#,
-            "process.selinuxLabel",
-        ),
-        (
-            r#"{"process":{"cwd":"/","scheduler":{"policy":"SCHED_OTHER"}}}"#,
-            "process.scheduler",
-        ),
+        (r#"{"process":{"cwd":"/","terminal":true}}"#, "process.terminal"),
+        (r#"{"process":{"cwd":"/","apparmorProfile":"p"}}"#, "process.apparmorProfile"),
+        (r#"{"process":{"cwd":"/","selinuxLabel":"l"}}"#, "process.selinuxLabel"),
+        (r#"{"process":{"cwd":"/","scheduler":{"policy":"SCHED_OTHER"}}}"#, "process.scheduler"),
         (
             r#"{"process":{"cwd":"/","ioPriority":{"class":"IOPRIO_CLASS_BE"}}}"#,
             "process.ioPriority",
         ),
-        (
-            r#"{"process":{"cwd":"/","execCPUAffinity":{"final":"1"}}}"#,
-            "process.execCPUAffinity",
-        ),
+        (r#"{"process":{"cwd":"/","execCPUAffinity":{"final":"1"}}}"#, "process.execCPUAffinity"),
         (
             r#"{"mounts":[{"destination":"/"},{"destination":"/","uidMappings":[{"containerID":0,"hostID":0,"size":1}]}]}"#,
             "mounts[1].uidMappings",
@@ -286,64 +246,25 @@ mod tests {
             r#"{"mounts":[{"destination":"/","gidMappings":[{"containerID":0,"hostID":0,"size":1}]}]}"#,
             "mounts[0].gidMappings",
         ),
-        (
-            r#"{"mounts":[{"destination":"/","options":["bind","idmap"]}]}"#,
-            "mounts[0].options[1]",
-        ),
+        (r#"{"mounts":[{"destination":"/","options":["bind","idmap"]}]}"#, "mounts[0].options[1]"),
         (
             r#"{"mounts":[{"destination":"/","options":["ridmap=uids=0-1-2"]}]}"#,
             "mounts[0].options[0]",
         ),
-        (
-            r#"{"hooks":{"prestart":[{"path":"/h"}]}}"#,
-            "hooks.prestart",
-        ),
-        (
-            r#"{"hooks":{"createRuntime":[{"path":"/h"}]}}"#,
-            "hooks.createRuntime",
-        ),
-        (
-            r#"{"hooks":{"createContainer":[{"path":"/h"}]}}"#,
-            "hooks.createContainer",
-        ),
-        (
-            r#"{"hooks":{"startContainer":[{"path":"/h"}]}}"#,
-            "hooks.startContainer",
-        ),
-        (
-            r#"{"hooks":{"poststart":[{"path":"/h"}]}}"#,
-            "hooks.poststart",
-        ),
-        (
-            r#"{"hooks":{"poststop":[{"path":"/h"}]}}"#,
-            "hooks.poststop",
-        ),
-        (
-            r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#,
-            "linux.timeOffsets",
-        ),
-        (
-            r#"{"linux":{"netDevices":{"eth0":{}}}}"#,
-            "linux.netDevices",
-        ),
-        (
-            r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#,
-            "linux.sysctl",
-        ),
-        (
-            r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#,
-            "linux.seccomp",
-        ),
+        (r#"{"hooks":{"prestart":[{"path":"/h"}]}}"#, "hooks.prestart"),
+        (r#"{"hooks":{"createRuntime":[{"path":"/h"}]}}"#, "hooks.createRuntime"),
+        (r#"{"hooks":{"createContainer":[{"path":"/h"}]}}"#, "hooks.createContainer"),
+        (r#"{"hooks":{"startContainer":[{"path":"/h"}]}}"#, "hooks.startContainer"),
+        (r#"{"hooks":{"poststart":[{"path":"/h"}]}}"#, "hooks.poststart"),
+        (r#"{"hooks":{"poststop":[{"path":"/h"}]}}"#, "hooks.poststop"),
+        (r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#, "linux.timeOffsets"),
+        (r#"{"linux":{"netDevices":{"eth0":{}}}}"#, "linux.netDevices"),
+        (r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#, "linux.sysctl"),
+        (r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#, "linux.seccomp"),
         (r#"{"linux":{"mountLabel":"l"}}"#, "linux.mountLabel"),
         (r#"{"linux":{"intelRdt":{}}}"#, "linux.intelRdt"),
-        (
-            r#"{"linux":{"memoryPolicy":{"mode":"MPOL_DEFAULT"}}}"#,
-            "linux.memoryPolicy",
-        ),
-        (
-            r#"{"linux":{"personality":{"domain":"LINUX"}}}"#,
-            "linux.personality",
-        ),
+        (r#"{"linux":{"memoryPolicy":{"mode":"MPOL_DEFAULT"}}}"#, "linux.memoryPolicy"),
+        (r#"{"linux":{"personality":{"domain":"LINUX"}}}"#, "linux.personality"),
     ];
 
     #[test]
@@ -376,35 +297,14 @@ mod tests {
         (r#"{"pids":{"limit":-1}}"#, "pids"),
         (r#"{"blockIO":{"weight":10}}"#, "blockIO"),
         (r#"{"blockIO":{"leafWeight":10}}"#, "blockIO"),
-        (
-            r#"{"blockIO":{"weightDevice":[{"major":1,"minor":1}]}}"#,
-            "blockIO",
-        ),
-        (
-            r#"{"blockIO":{"throttleReadBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
-            "blockIO",
-        ),
-        (
-            r#"{"blockIO":{"throttleWriteBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
-            "blockIO",
-        ),
-        (
-            r#"{"blockIO":{"throttleReadIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
-            "blockIO",
-        ),
-        (
-            r#"{"blockIO":{"throttleWriteIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#,
-            "blockIO",
-        ),
-        (
-            r#"{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}"#,
-            "hugepageLimits",
-        ),
+        (r#"{"blockIO":{"weightDevice":[{"major":1,"minor":1}]}}"#, "blockIO"),
+        (r#"{"blockIO":{"throttleReadBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
+        (r#"{"blockIO":{"throttleWriteBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
+        (r#"{"blockIO":{"throttleReadIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
+        (r#"{"blockIO":{"throttleWriteIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
+        (r#"{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}"#, "hugepageLimits"),
         (r#"{"network":{"classID":0}}"#, "network"),
-        (
-            r#"{"network":{"priorities":[{"name":"eth0","priority":1}]}}"#,
-            "network",
-        ),
+        (r#"{"network":{"priorities":[{"name":"eth0","priority":1}]}}"#, "network"),
         (r#"{"rdma":{"mlx5_1":{"hcaHandles":3}}}"#, "rdma"),
         (r#"{"unified":{"memory.max":"1"}}"#, "unified"),
     ];

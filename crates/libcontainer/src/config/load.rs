@@ -22,19 +22,10 @@ const MAX_BYTES: u64 = 16 << 20;
 /// What the Go runtimes say about a word they don't know, for those who look for it.
 const WORDS: &[(&[&str], &str)] = &[
     (&["process", "rlimits", "*", "type"], "wrong rlimit value"),
-    (
-        &["process", "scheduler", "policy"],
-        "invalid scheduler policy",
-    ),
-    (
-        &["linux", "namespaces", "*", "type"],
-        "namespace does not exist",
-    ),
+    (&["process", "scheduler", "policy"], "invalid scheduler policy"),
+    (&["linux", "namespaces", "*", "type"], "namespace does not exist"),
     (&["linux", "devices", "*", "type"], "invalid device type"),
-    (
-        &["linux", "resources", "devices", "*", "type"],
-        "invalid cgroup device type",
-    ),
+    (&["linux", "resources", "devices", "*", "type"], "invalid cgroup device type"),
 ];
 
 /// The bytes of a regular file of at most 16 MiB.
@@ -46,9 +37,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(|e| not_found(path, Error::io(call(), &e)))?;
-    let metadata = file
-        .metadata()
-        .map_err(|e| Error::io(format!("fstat({path:?})"), &e))?;
+    let metadata = file.metadata().map_err(|e| Error::io(format!("fstat({path:?})"), &e))?;
     if !metadata.is_file() {
         return Err(unreadable(path, "is not a regular file"));
     }
@@ -67,17 +56,11 @@ fn not_found(path: &Path, error: Error) -> Error {
         return error;
     }
     let name = path.file_name().unwrap_or(path.as_os_str());
-    error.context(format!(
-        "JSON specification file {} not found",
-        name.display()
-    ))
+    error.context(format!("JSON specification file {} not found", name.display()))
 }
 
 fn unreadable(path: &Path, what: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidConfig,
-        format!("{}: {what}", path.display()),
-    )
+    Error::new(ErrorKind::InvalidConfig, format!("{}: {what}", path.display()))
 }
 
 /// Reads JSON into a `Spec`, with what was left out of it.
@@ -95,10 +78,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Spec, Vec<Warning>)> {
 
 /// oci-spec reads a `pids` object without a limit as the limit 0, which would let nothing fork.
 fn complete(mut spec: Spec, document: &scan::Document) -> Spec {
-    let resources = spec
-        .linux_mut()
-        .as_mut()
-        .and_then(|linux| linux.resources_mut().as_mut());
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     if let Some(resources) = resources.filter(|_| !document.has_pids_limit) {
         resources.set_pids(None);
     }
@@ -131,10 +111,8 @@ fn refused(text: &str, parsed: &str, error: &serde_json::Error) -> Error {
     let at = format!(" at line {} column {}", error.line(), error.column());
     let message = error.to_string();
     let message = one_line(message.strip_suffix(&at).unwrap_or(&message));
-    let (line, column) = scan::line_column(
-        text,
-        scan::locate(text, &property).map_or(0, |original| original.start),
-    );
+    let (line, column) =
+        scan::line_column(text, scan::locate(text, &property).map_or(0, |original| original.start));
     let word = WORDS
         .iter()
         .find(|(pattern, _)| matches(property.steps(), pattern))
@@ -143,10 +121,8 @@ fn refused(text: &str, parsed: &str, error: &serde_json::Error) -> Error {
             format!("{said}: {}: ", one_line(value.trim_matches('"')))
         })
         .unwrap_or_default();
-    invalid(format!(
-        "{property}: {word}{message} at line {line} column {column}"
-    ))
-    .with_property(property.to_string())
+    invalid(format!("{property}: {word}{message} at line {line} column {column}"))
+        .with_property(property.to_string())
 }
 
 fn invalid(message: String) -> Error {
@@ -171,14 +147,8 @@ mod tests {
             ("", "EOF while parsing a value at line 1 column 0"),
             ("null", "config cannot be null"),
             (" null\n", "config cannot be null"),
-            (
-                "5",
-                "config: invalid type: integer `5`, expected struct Spec at line 1 column 1",
-            ),
-            (
-                "{\"process\":\n{,}}",
-                "key must be a string at line 2 column 2",
-            ),
+            ("5", "config: invalid type: integer `5`, expected struct Spec at line 1 column 1"),
+            ("{\"process\":\n{,}}", "key must be a string at line 2 column 2"),
             (
                 "{\"process\": {\"cwd\":\"/\", \"user\":\n{\"uid\": -1}}}",
                 "process.user.uid: invalid value: integer `-1`, expected u32 at line 2 column 9",
@@ -187,14 +157,8 @@ mod tests {
                 "{\"process\": {\"cwd\": \"/\", \"user\": \"root\"}}",
                 "process.user: invalid type: string \"root\", expected struct User at line 1 column 34",
             ),
-            (
-                "{\"process\": {\"user\": {}}}",
-                "process: missing field `cwd` at line 1 column 13",
-            ),
-            (
-                "{\"root\": {}, \"root\": {}}",
-                "root: duplicate key \"root\" at line 1 column 14",
-            ),
+            ("{\"process\": {\"user\": {}}}", "process: missing field `cwd` at line 1 column 13"),
+            ("{\"root\": {}, \"root\": {}}", "root: duplicate key \"root\" at line 1 column 14"),
         ] {
             assert_eq!(message(text), expected, "{text}");
         }
@@ -249,12 +213,7 @@ mod tests {
         assert!(message.ends_with("xx... at line 1 column 37"), "{message}");
         assert!(message.len() < 600);
         let newline = "{\"linux\":{\"namespaces\":[{\"type\":\"a\\nb\"}]}}";
-        assert!(
-            !super::parse(newline.as_bytes())
-                .unwrap_err()
-                .to_string()
-                .contains('\n')
-        );
+        assert!(!super::parse(newline.as_bytes()).unwrap_err().to_string().contains('\n'));
     }
 
     #[test]
@@ -274,11 +233,7 @@ mod tests {
             let text = format!(r#"{{"linux":{{"resources":{{"pids":{pids}}}}}}}"#);
             let (spec, _) = parse(text.as_bytes()).unwrap();
             let resources = spec.linux().as_ref().unwrap().resources().as_ref().unwrap();
-            assert_eq!(
-                resources.pids().map(|pids| pids.limit()),
-                expected,
-                "{text}"
-            );
+            assert_eq!(resources.pids().map(|pids| pids.limit()), expected, "{text}");
         }
     }
 
@@ -311,10 +266,7 @@ mod tests {
         let _listener = UnixListener::bind(&socket).unwrap();
         for path in [&fifo, directory.path(), Path::new("/dev/zero")] {
             let error = read(path).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!("{}: is not a regular file", path.display())
-            );
+            assert_eq!(error.to_string(), format!("{}: is not a regular file", path.display()));
         }
         assert_eq!(read(&socket).unwrap_err().errno(), Some(libc::ENXIO));
     }
@@ -324,10 +276,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(MAX_BYTES + 1).unwrap();
         let error = read(file.path()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("{}: is larger than 16 MiB", file.path().display())
-        );
+        assert_eq!(error.to_string(), format!("{}: is larger than 16 MiB", file.path().display()));
         file.as_file().set_len(MAX_BYTES).unwrap();
         assert_eq!(read(file.path()).unwrap().len() as u64, MAX_BYTES);
     }

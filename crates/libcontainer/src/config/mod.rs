@@ -86,10 +86,7 @@ impl Config {
             (violation.property(), violation.to_string())
         })?;
         refuse(ErrorKind::Unsupported, &later::asked(&spec), |property| {
-            (
-                property,
-                format!("{property}: not supported by this version"),
-            )
+            (property, format!("{property}: not supported by this version"))
         })?;
         warnings.extend(more);
         Ok(Self { spec, warnings })
@@ -170,8 +167,7 @@ impl Config {
     /// Is a new namespace of this type to be made?
     #[must_use]
     pub fn is_new_namespace(&self, typ: LinuxNamespaceType) -> bool {
-        self.namespace(typ)
-            .is_some_and(|namespace| view::namespace_path(namespace).is_none())
+        self.namespace(typ).is_some_and(|namespace| view::namespace_path(namespace).is_none())
     }
 
     /// How the user namespace maps users. For a namespace that is joined, what it must map already.
@@ -260,11 +256,7 @@ fn refuse<'f, T, D: Display>(
         .collect();
     if findings.len() > MAX_TOLD {
         let more = findings.len().saturating_sub(MAX_TOLD);
-        let bound = if findings.len() < MAX_FINDINGS {
-            ""
-        } else {
-            "at least "
-        };
+        let bound = if findings.len() < MAX_FINDINGS { "" } else { "at least " };
         told.push(format!("and {bound}{more} more"));
     }
     Err(Error::new(kind, told.join("; ")).with_property(tell(first).0.to_string()))
@@ -287,9 +279,6 @@ fn one_line(text: &str) -> String {
 }
 
 fn missing(property: &str) -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        format!("{property}: missing in a validated configuration"),
-    )
-    .with_property(property)
+    Error::new(ErrorKind::Internal, format!("{property}: missing in a validated configuration"))
+        .with_property(property)
 }

@@ -19,12 +19,7 @@ pub(super) enum Step<'a> {
 impl Property {
     /// The property at the end of dotted names such as `linux.namespaces`.
     pub(super) fn at(names: &str) -> Self {
-        Self(
-            names
-                .split('.')
-                .map(|name| Step::Name(Cow::Owned(name.to_owned())))
-                .collect(),
-        )
+        Self(names.split('.').map(|name| Step::Name(Cow::Owned(name.to_owned()))).collect())
     }
 
     /// The place that a walk through the document has come to.
@@ -98,10 +93,7 @@ pub(super) fn matches(path: &[Step<'_>], pattern: &[&str]) -> bool {
 }
 
 fn is_word(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 #[cfg(test)]
@@ -145,11 +137,7 @@ mod tests {
             (&third, &["mounts", "*", "options"], false),
             (&Property::at("mounts.x"), &["mounts", "*"], false),
         ] {
-            assert_eq!(
-                matches(property.steps(), pattern),
-                expected,
-                "{property} {pattern:?}"
-            );
+            assert_eq!(matches(property.steps(), pattern), expected, "{property} {pattern:?}");
         }
     }
 }

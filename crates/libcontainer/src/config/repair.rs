@@ -17,10 +17,7 @@ struct Repair {
 
 const REPAIRS: &[Repair] = &[
     // The schema of a process requires `cwd` alone; Go reads a missing or null user as 0:0.
-    Repair {
-        pointer: "/process",
-        apply: |process, _| absent_user(process),
-    },
+    Repair { pointer: "/process", apply: |process, _| absent_user(process) },
     // oci-spec derives the names from its own identifiers and arrives at others than the spec has.
     Repair {
         pointer: "/process/scheduler/flags",
@@ -32,10 +29,7 @@ const REPAIRS: &[Repair] = &[
     },
     // Names that this build doesn't know are left out with a warning: configurations are written for
     // newer kernels, too.
-    Repair {
-        pointer: "/process/capabilities",
-        apply: unknown_capabilities,
-    },
+    Repair { pointer: "/process/capabilities", apply: unknown_capabilities },
     // Both may be "omitted or empty".
     Repair {
         pointer: "/process/execCPUAffinity",
@@ -132,14 +126,8 @@ mod tests {
     #[test]
     fn each_repair() {
         for (rejected, repaired) in [
-            (
-                r#"{"process":{"cwd":"/"}}"#,
-                r#"{"process":{"cwd":"/","user":{}}}"#,
-            ),
-            (
-                r#"{"process":{"cwd":"/","user":null}}"#,
-                r#"{"process":{"cwd":"/","user":{}}}"#,
-            ),
+            (r#"{"process":{"cwd":"/"}}"#, r#"{"process":{"cwd":"/","user":{}}}"#),
+            (r#"{"process":{"cwd":"/","user":null}}"#, r#"{"process":{"cwd":"/","user":{}}}"#),
             (
                 r#"{"process":{"cwd":"/","user":{},"scheduler":{"policy":"SCHED_OTHER","flags":["SCHED_FLAG_RESET_ON_FORK"]}}}"#,
                 r#"{"process":{"cwd":"/","user":{},"scheduler":{"policy":"SCHED_OTHER","flags":["SCHED_RESET_ON_FORK"]}}}"#,
@@ -161,10 +149,7 @@ mod tests {
                 r#"{"linux":{"resources":{"pids":{}}}}"#,
             ),
         ] {
-            assert!(
-                serde_json::from_str::<Spec>(rejected).is_err(),
-                "{rejected}"
-            );
+            assert!(serde_json::from_str::<Spec>(rejected).is_err(), "{rejected}");
             let mut value = serde_json::from_str(rejected).unwrap();
             assert!(repair(&mut value, &mut Vec::new()), "{rejected}");
             assert_eq!(value.to_string(), repaired);

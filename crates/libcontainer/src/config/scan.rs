@@ -48,34 +48,10 @@ const OBJECTS: &[&[&str]] = &[
     &["linux", "resources", "pids"],
     &["linux", "resources", "blockIO"],
     &["linux", "resources", "blockIO", "weightDevice", "*"],
-    &[
-        "linux",
-        "resources",
-        "blockIO",
-        "throttleReadBpsDevice",
-        "*",
-    ],
-    &[
-        "linux",
-        "resources",
-        "blockIO",
-        "throttleWriteBpsDevice",
-        "*",
-    ],
-    &[
-        "linux",
-        "resources",
-        "blockIO",
-        "throttleReadIOPSDevice",
-        "*",
-    ],
-    &[
-        "linux",
-        "resources",
-        "blockIO",
-        "throttleWriteIOPSDevice",
-        "*",
-    ],
+    &["linux", "resources", "blockIO", "throttleReadBpsDevice", "*"],
+    &["linux", "resources", "blockIO", "throttleWriteBpsDevice", "*"],
+    &["linux", "resources", "blockIO", "throttleReadIOPSDevice", "*"],
+    &["linux", "resources", "blockIO", "throttleWriteIOPSDevice", "*"],
     &["linux", "resources", "hugepageLimits", "*"],
     &["linux", "resources", "network"],
     &["linux", "resources", "network", "priorities", "*"],
@@ -113,12 +89,7 @@ pub(super) fn document(text: &str) -> Result<Document> {
         }
     })?;
     match array {
-        Some((property, at)) => Err(defect(
-            text,
-            &property,
-            "is an array, must be an object",
-            at,
-        )),
+        Some((property, at)) => Err(defect(text, &property, "is an array, must be an object", at)),
         None => Ok(Document { has_pids_limit }),
     }
 }
@@ -152,23 +123,13 @@ pub(super) fn locate(text: &str, property: &Property) -> Option<Range<usize>> {
 pub(super) fn line_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     let line = before.iter().filter(|&&b| b == b'\n').count();
-    let start = before
-        .iter()
-        .rposition(|&b| b == b'\n')
-        .map_or(0, |at| at.saturating_add(1));
-    (
-        line.saturating_add(1),
-        offset.saturating_sub(start).saturating_add(1),
-    )
+    let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at.saturating_add(1));
+    (line.saturating_add(1), offset.saturating_sub(start).saturating_add(1))
 }
 
 /// The byte at a line and a column.
 pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
-    let start: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     start.saturating_add(column.saturating_sub(1))
 }
 
@@ -184,12 +145,7 @@ fn defect(text: &str, property: &Property, what: &str, offset: usize) -> Error {
 type Visit<'v, 'a> = dyn FnMut(&[Step<'a>], Range<usize>) + 'v;
 
 fn walk<'a>(text: &'a str, visit: &mut Visit<'_, 'a>) -> Result<()> {
-    let mut walk = Walk {
-        text,
-        at: 0,
-        path: Vec::new(),
-        visit,
-    };
+    let mut walk = Walk { text, at: 0, path: Vec::new(), visit };
     walk.value()
 }
 
@@ -344,10 +300,7 @@ mod tests {
     #[test]
     fn duplicates_are_found_at_every_depth() {
         for (text, expected) in [
-            (
-                r#"{"a":1,"a":2}"#,
-                "a: duplicate key \"a\" at line 1 column 8",
-            ),
+            (r#"{"a":1,"a":2}"#, "a: duplicate key \"a\" at line 1 column 8"),
             (
                 "{\"x\":[{},{\n \"b\":1,\n \"c\":{},\n \"b\":{}}]}",
                 "x[1].b: duplicate key \"b\" at line 4 column 2",
@@ -356,10 +309,7 @@ mod tests {
                 r#"{"annotations":{"k.v":"1","\u006b.v":"2"}}"#,
                 "annotations[\"k.v\"]: duplicate key \"k.v\" at line 1 column 27",
             ),
-            (
-                r#"{"a\"":1,"a\"":2}"#,
-                "[\"a\\\"\"]: duplicate key \"a\\\"\" at line 1 column 10",
-            ),
+            (r#"{"a\"":1,"a\"":2}"#, "[\"a\\\"\"]: duplicate key \"a\\\"\" at line 1 column 10"),
         ] {
             let error = document(text).unwrap_err();
             assert_eq!(error.to_string(), expected, "{text}");
@@ -382,10 +332,7 @@ mod tests {
     #[test]
     fn an_array_is_no_object() {
         for (text, expected) in [
-            (
-                "[]",
-                "config: is an array, must be an object at line 1 column 1",
-            ),
+            ("[]", "config: is an array, must be an object at line 1 column 1"),
             (
                 r#"{"process":{"user":[0,0]}}"#,
                 "process.user: is an array, must be an object at line 1 column 20",

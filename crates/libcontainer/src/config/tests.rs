@@ -21,10 +21,7 @@ const FIXTURES: &[(&str, &[&str])] = &[
             "linux.resources.cpu",
         ],
     ),
-    (
-        "cri-sandbox",
-        &["linux.sysctl", "linux.seccomp", "linux.resources.cpu"],
-    ),
+    ("cri-sandbox", &["linux.sysctl", "linux.seccomp", "linux.resources.cpu"]),
     ("ctr-run", &[]),
     ("devices", &[]),
     (
@@ -40,10 +37,7 @@ const FIXTURES: &[(&str, &[&str])] = &[
             "linux.resources.pids",
         ],
     ),
-    (
-        "docker-28",
-        &["process.apparmorProfile", "linux.sysctl", "linux.seccomp"],
-    ),
+    ("docker-28", &["process.apparmorProfile", "linux.sysctl", "linux.seccomp"]),
     ("empty-blocks", &[]),
     (
         "every-property",
@@ -87,14 +81,8 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("minimal", &[]),
     ("mount-options", &[]),
     ("no-optional-blocks", &[]),
-    (
-        "podman-5",
-        &["linux.sysctl", "linux.seccomp", "linux.resources.pids"],
-    ),
-    (
-        "podman-5-rootless",
-        &["linux.sysctl", "linux.seccomp", "linux.resources.pids"],
-    ),
+    ("podman-5", &["linux.sysctl", "linux.seccomp", "linux.resources.pids"]),
+    ("podman-5-rootless", &["linux.sysctl", "linux.seccomp", "linux.resources.pids"]),
     ("spec", &["process.terminal"]),
     ("spec-rootless", &["process.terminal"]),
     ("userns", &[]),
@@ -115,10 +103,7 @@ fn names(directory: &Path, extension: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_fixture_loads_or_is_refused_for_what_is_listed() {
-    let listed = FIXTURES
-        .iter()
-        .map(|(name, _)| (*name).to_owned())
-        .collect();
+    let listed = FIXTURES.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names(&fixtures(), "json"), listed);
     for (name, unsupported) in FIXTURES {
         let path = fixtures().join(name).with_extension("json");
@@ -128,10 +113,7 @@ fn every_fixture_loads_or_is_refused_for_what_is_listed() {
             .collect();
         match Config::from_path(&path) {
             Ok(config) => {
-                assert!(
-                    expected.is_empty(),
-                    "{name} loads, but shouldn't: {expected:?}"
-                );
+                assert!(expected.is_empty(), "{name} loads, but shouldn't: {expected:?}");
                 assert_eq!(violations(config.spec()), [], "{name}");
             }
             Err(error) => {
@@ -185,10 +167,7 @@ fn violations_are_values_with_json_pointers() {
     let bytes = fs::read(fixtures().join("bad/rlimits.json")).unwrap();
     let found = violations(&serde_json::from_slice(&bytes).unwrap());
     let pointers: Vec<String> = found.iter().map(|v| v.property().pointer()).collect();
-    assert_eq!(
-        pointers,
-        ["/process/rlimits/2/type", "/process/rlimits/0/soft"]
-    );
+    assert_eq!(pointers, ["/process/rlimits/2/type", "/process/rlimits/0/soft"]);
     assert_eq!(found[0].wrong(), "duplicated rlimit RLIMIT_NOFILE");
     assert_eq!(found[0].allowed(), "each type once");
 }
@@ -206,10 +185,7 @@ fn empty_strings_and_lists_are_absent() {
     assert!(config.is_new_namespace(Type::Pid));
     assert!(!config.is_new_namespace(Type::Cgroup));
     let config = Config::from_path(&fixtures().join("joined-namespaces.json")).unwrap();
-    assert_eq!(
-        config.namespace_path(Type::Pid),
-        Some(Path::new("/proc/4711/ns/pid"))
-    );
+    assert_eq!(config.namespace_path(Type::Pid), Some(Path::new("/proc/4711/ns/pid")));
     assert!(!config.is_new_namespace(Type::Pid));
     assert!(config.is_new_namespace(Type::Mount));
     assert_eq!(config.process().unwrap().user().uid(), 0);
@@ -222,10 +198,7 @@ fn a_huge_list_of_violations_is_bounded() {
         r#"{{"ociVersion":"1.0.0","root":{{"path":"/"}},"process":{{"cwd":"/","args":["x"],"user":{{}},"env":[{}"A=1"]}}}}"#,
         "\"\",".repeat(100_000)
     );
-    assert_eq!(
-        violations(&serde_json::from_str(&json).unwrap()).len(),
-        1000
-    );
+    assert_eq!(violations(&serde_json::from_str(&json).unwrap()).len(), 1000);
     let message = Config::from_bytes(json.as_bytes()).unwrap_err().to_string();
     assert!(message.ends_with("; and at least 968 more"), "{message}");
 }

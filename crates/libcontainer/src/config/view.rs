@@ -43,17 +43,12 @@ pub(super) fn namespaces(spec: &Spec) -> &[LinuxNamespace] {
 }
 
 pub(super) fn namespace(spec: &Spec, typ: LinuxNamespaceType) -> Option<&LinuxNamespace> {
-    namespaces(spec)
-        .iter()
-        .find(|namespace| namespace.typ() == typ)
+    namespaces(spec).iter().find(|namespace| namespace.typ() == typ)
 }
 
 /// The path of the namespace that is to be joined; none for a new one.
 pub(super) fn namespace_path(namespace: &LinuxNamespace) -> Option<&Path> {
-    namespace
-        .path()
-        .as_deref()
-        .filter(|path| !path.as_os_str().is_empty())
+    namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
 pub(super) fn uid_mappings(spec: &Spec) -> &[LinuxIdMapping] {

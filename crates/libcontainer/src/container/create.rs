@@ -50,10 +50,7 @@ pub(super) fn create(
     let mut made = Made::begin(store, &record, &plan)?;
     let process = made.launch(record, options, &plan, facts)?;
     made.keep();
-    Ok(Created {
-        container: Container::new(store.clone(), id, process),
-        warnings: plan.warnings,
-    })
+    Ok(Created { container: Container::new(store.clone(), id, process), warnings: plan.warnings })
 }
 
 /// The root filesystem must be there, and no link: what it is mounted from is what its path says.
@@ -63,12 +60,7 @@ fn check_rootfs(rootfs: &Path) -> Result<()> {
         Error::new(ErrorKind::InvalidConfig, message).with_property("root.path")
     };
     let status = fstatat(nix::fcntl::AT_FDCWD, rootfs, AtFlags::AT_SYMLINK_NOFOLLOW)
-        .map_err(|e| {
-            Error::os(
-                format!("invalid rootfs: stat {}", rootfs.display()),
-                e as i32,
-            )
-        })
+        .map_err(|e| Error::os(format!("invalid rootfs: stat {}", rootfs.display()), e as i32))
         .map_err(|e| e.with_property("root.path"))?;
     match status.st_mode & libc::S_IFMT {
         libc::S_IFDIR => Ok(()),
@@ -88,9 +80,7 @@ fn intent(id: &str, bundle: &Bundle, plan: &Plan) -> Result<Intent> {
         cgroup: plan.host.cgroups.clone(),
         own_pid_namespace: plan.own_pid_namespace,
         oci_version: spec.version().clone(),
-        annotations: annotations
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect(),
+        annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         created: state::rfc3339(SystemTime::now()),
         owner: geteuid().as_raw(),
         creator: ProcessId::of_caller()?,
@@ -108,11 +98,7 @@ impl Made {
     fn begin(store: &Store, record: &Record, plan: &Plan) -> Result<Self> {
         let entry = store.create(record)?;
         let cgroup = Cgroup::new(plan.host.cgroups.clone());
-        Ok(Self {
-            init: None,
-            cgroup: Some(cgroup),
-            entry: Some(entry),
-        })
+        Ok(Self { init: None, cgroup: Some(cgroup), entry: Some(entry) })
     }
 
     /// Spawns init and serves it until the container is created and that is on record. The v1 cgroups
@@ -135,32 +121,18 @@ impl Made {
             _ => null.as_ref(),
         };
         cgroup.make_unified()?;
-        let streams = Streams {
-            gate: gate.as_fd(),
-            stdio,
-            cgroup: cgroup.unified_fd(),
-        };
+        let streams = Streams { gate: gate.as_fd(), stdio, cgroup: cgroup.unified_fd() };
         let started = launch::spawn(plan, &executable, &streams)
             .context(|| "unable to start container process")?;
         let init = self.init.insert(started);
         cgroup.make_v1()?;
         cgroup.apply_devices(&plan.host.device_rules)?;
         let mut created = |process: ProcessId| {
-            record.init = Some(state::Init {
-                process,
-                executable: executable.inode(),
-            });
+            record.init = Some(state::Init { process, executable: executable.inode() });
             entry.write(&record)
         };
-        launch::serve(
-            init,
-            &mut Host {
-                plan,
-                cgroup,
-                created: &mut created,
-            },
-        )
-        .context(|| "unable to start container process")?;
+        launch::serve(init, &mut Host { plan, cgroup, created: &mut created })
+            .context(|| "unable to start container process")?;
         Ok(self.init.take().and_then(launch::Init::release))
     }
 

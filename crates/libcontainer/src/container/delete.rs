@@ -21,8 +21,14 @@ pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
         entry => entry?,
     };
     let record = match entry.read() {
-        // Without a record nothing was made on the system, or nobody can know what.
-        Err(_) if delete == Delete::Force => return entry.remove(),
+        // Whatever happened to the record, the processes are known by their cgroups.
+        Err(_) if delete == Delete::Force => {
+            if let Some(placement) = entry.cgroups()? {
+                cgroup::kill_all(&placement)?;
+                cgroup::destroy(&placement)?;
+            }
+            return entry.remove();
+        }
         record => record?,
     };
     let observed = record.observe()?;
@@ -48,9 +54,6 @@ fn kill(process: &LiveProcess) -> Result<()> {
     }
     match process.wait_exit(KILL_TIME)? {
         Life::Gone => Ok(()),
-        Life::Alive => Err(Error::new(
-            ErrorKind::InvalidState,
-            "container init still running",
-        )),
+        Life::Alive => Err(Error::new(ErrorKind::InvalidState, "container init still running")),
     }
 }

@@ -21,11 +21,7 @@ pub struct Container {
 
 impl Container {
     pub(super) fn new(store: Store, id: &str, process: Option<OwnedFd>) -> Self {
-        Self {
-            store,
-            id: id.to_string(),
-            process,
-        }
+        Self { store, id: id.to_string(), process }
     }
 
     /// The id.

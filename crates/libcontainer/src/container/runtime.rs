@@ -21,19 +21,13 @@ impl Runtime {
     /// asks the kernel each time what it can do.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            facts: None,
-        }
+        Self { root: root.into(), facts: None }
     }
 
     /// The same with facts that the caller gives.
     #[must_use]
     pub fn with_facts(root: impl Into<PathBuf>, facts: HostFacts) -> Self {
-        Self {
-            root: root.into(),
-            facts: Some(facts),
-        }
+        Self { root: root.into(), facts: Some(facts) }
     }
 
     /// The state directory.

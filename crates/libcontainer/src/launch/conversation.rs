@@ -66,9 +66,6 @@ pub(super) fn hear(socket: BorrowedFd<'_>) -> Result<Received> {
     match length {
         0 => Ok(Received::HungUp),
         MESSAGE => Ok(Received::Message(Box::new(Message::from_bytes(&bytes)), fd)),
-        _ => Err(Error::new(
-            ErrorKind::Internal,
-            format!("init sent a message of {length} bytes"),
-        )),
+        _ => Err(Error::new(ErrorKind::Internal, format!("init sent a message of {length} bytes"))),
     }
 }

@@ -28,23 +28,13 @@ impl Executable {
     /// A sealed memfd or, where the system forbids executable ones (`vm.memfd_noexec`), an unlinked file
     /// in the container's state directory.
     pub(crate) fn new(facts: &HostFacts, directory: BorrowedFd<'_>) -> Result<Self> {
-        let exec = if facts.kernel.memfd_exec {
-            MFD_EXEC
-        } else {
-            MFdFlags::empty()
-        };
+        let exec = if facts.kernel.memfd_exec { MFD_EXEC } else { MFdFlags::empty() };
         let file = match sealed(c"tare-init", PROGRAM, exec) {
             Err(error) if error.errno() == Some(libc::EACCES) => unlinked(directory)?,
             file => file?,
         };
         let status = fstat(&file).map_err(|errno| Error::os("fstat", errno as i32))?;
-        Ok(Self {
-            file,
-            inode: Inode {
-                device: status.st_dev,
-                number: status.st_ino,
-            },
-        })
+        Ok(Self { file, inode: Inode { device: status.st_dev, number: status.st_ino } })
     }
 
     /// What tells whether a process still executes it.
@@ -69,8 +59,7 @@ pub(super) fn sealed(name: &std::ffi::CStr, bytes: &[u8], exec: MFdFlags) -> Res
     let file = memfd_create(name, flags)
         .map_err(|errno| Error::os(format!("memfd_create(\"{name_text}\")"), errno as i32))?;
     let mut file = File::from(file);
-    file.write_all(bytes)
-        .map_err(|e| Error::io(format!("write to memfd {name_text}"), &e))?;
+    file.write_all(bytes).map_err(|e| Error::io(format!("write to memfd {name_text}"), &e))?;
     let seals = SealFlag::F_SEAL_SEAL
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_GROW
@@ -90,13 +79,8 @@ fn unlinked(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     let file = openat(directory, c".", flags, Mode::from_bits_truncate(0o500))
         .map_err(|errno| failed("openat(O_TMPFILE)", errno))?;
     let mut file = File::from(file);
-    file.write_all(PROGRAM)
-        .map_err(|e| Error::io("write init into the state directory", &e))?;
+    file.write_all(PROGRAM).map_err(|e| Error::io("write init into the state directory", &e))?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    open(
-        path.as_str(),
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| failed("open(O_RDONLY)", errno))
+    open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| failed("open(O_RDONLY)", errno))
 }

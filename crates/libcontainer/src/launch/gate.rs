@@ -23,13 +23,8 @@ fn address(directory: BorrowedFd<'_>) -> Result<UnixAddr> {
 }
 
 fn seqpacket() -> Result<OwnedFd> {
-    socket(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )
-    .map_err(|errno| Error::os("socket(AF_UNIX, SOCK_SEQPACKET)", errno as i32))
+    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|errno| Error::os("socket(AF_UNIX, SOCK_SEQPACKET)", errno as i32))
 }
 
 /// Makes the gate of a container.

@@ -21,18 +21,12 @@ fn write(pid: i32, name: &str, text: &str) -> Result<()> {
         .map_err(|e| Error::io(format!("open {path}"), &e))?;
     let status = fstatfs(&file).map_err(|e| Error::os(format!("fstatfs {path}"), e as i32))?;
     if status.filesystem_type() != PROC_SUPER_MAGIC {
-        return Err(Error::new(
-            ErrorKind::Permission,
-            format!("{path} does not lie on a procfs"),
-        ));
+        return Err(Error::new(ErrorKind::Permission, format!("{path} does not lie on a procfs")));
     }
     let written = (&file).write(text.as_bytes());
     match written {
         Ok(length) if length == text.len() => Ok(()),
-        Ok(_) => Err(Error::new(
-            ErrorKind::Os,
-            format!("write {path}: cut short"),
-        )),
+        Ok(_) => Err(Error::new(ErrorKind::Os, format!("write {path}: cut short"))),
         Err(e) => Err(Error::io(format!("write {path}"), &e)),
     }
 }
@@ -57,8 +51,6 @@ fn lines(maps: &[IdMap]) -> String {
 
 /// Sets how willingly the kernel kills init when memory is short (proc_pid_oom_score_adj(5)).
 pub(super) fn set_oom_score(pid: i32, adjustment: i32) -> Result<()> {
-    write(pid, "oom_score_adj", &adjustment.to_string()).map_err(|e| {
-        e.context("process.oomScoreAdj")
-            .with_property("process.oomScoreAdj")
-    })
+    write(pid, "oom_score_adj", &adjustment.to_string())
+        .map_err(|e| e.context("process.oomScoreAdj").with_property("process.oomScoreAdj"))
 }

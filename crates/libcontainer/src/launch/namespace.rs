@@ -3,37 +3,35 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::NamespaceKind;
 use crate::sys::ioctl::namespace_kind;
 
 /// Opens a namespace and verifies its kind: setns(2) with another one would fail too, but could not say
 /// what was there.
-pub(super) fn open_namespace(kind: u32, path: &Path, property: &str) -> Result<OwnedFd> {
+pub(super) fn open_namespace(
+    kind: NamespaceKind,
+    path: &Path,
+    property: &str,
+) -> Result<OwnedFd> {
     // A FIFO would block, and a terminal must not become ours.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let failed = |call: &str, errno: nix::errno::Errno| {
-        Error::os(
-            format!("{property}.path: {call}({})", path.display()),
-            errno as i32,
-        )
-        .with_property(property)
+    let failed = |call: &str, errno: Errno| {
+        Error::os(format!("{property}.path: {call}({})", path.display()), errno as i32)
+            .with_property(property)
     };
     let namespace = open(path, flags, Mode::empty()).map_err(|errno| failed("open", errno))?;
     match namespace_kind(namespace.as_fd()) {
-        Ok(found) if found == kind => Ok(namespace),
-        Ok(_) => Err(Error::new(
-            ErrorKind::InvalidConfig,
-            format!(
-                "{property}.path: {} is a namespace of another type",
-                path.display()
-            ),
-        )
-        .with_property(property)),
-        Err(errno) => {
-            Err(failed("ioctl(NS_GET_NSTYPE)", errno).with_kind(ErrorKind::InvalidConfig))
+        Ok(found) if found == kind.flag() => Ok(namespace),
+        // EINVAL, ENOTTY: no namespace at all.
+        Ok(_) | Err(Errno::EINVAL | Errno::ENOTTY) => {
+            let message = format!("{property}.path: {} is not a {kind} namespace", path.display());
+            Err(Error::new(ErrorKind::InvalidConfig, message).with_property(property))
         }
+        Err(errno) => Err(failed("ioctl(NS_GET_NSTYPE)", errno)),
     }
 }

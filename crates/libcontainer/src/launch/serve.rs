@@ -76,18 +76,11 @@ fn born(init: &Init, plan: &Plan) -> Result<()> {
 /// Init reported a failure.
 fn failed(plan: &Plan, message: &Message) -> Error {
     if message.kind != Kind::Failed as u32 {
-        return Error::new(
-            ErrorKind::Internal,
-            format!("init sent message {}", message.kind),
-        );
+        return Error::new(ErrorKind::Internal, format!("init sent message {}", message.kind));
     }
     let length = usize::try_from(message.length).unwrap_or(0);
     let detail = message.detail.get(..length).unwrap_or(&[]);
-    explain(
-        record(&plan.image, message.a).as_ref(),
-        message.fault,
-        detail,
-    )
+    explain(record(&plan.image, message.a).as_ref(), message.fault, detail)
 }
 
 /// Init has ended without a word: the kernel killed it, or somebody else did.

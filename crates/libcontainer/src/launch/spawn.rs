@@ -43,11 +43,7 @@ pub(crate) struct Init {
 /// Spawns init; from here on it works by itself.
 pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>) -> Result<Init> {
     let namespaces = open_namespaces(plan)?;
-    let image = sealed(
-        c"tare-plan",
-        plan.image.bytes(),
-        MFdFlags::from_bits_retain(0),
-    )?;
+    let image = sealed(c"tare-plan", plan.image.bytes(), MFdFlags::from_bits_retain(0))?;
     let status = status_page()?;
     let (ours, theirs) = control_pair(plan)?;
     let number = CString::new(theirs.as_raw_fd().to_string()).unwrap_or_default();
@@ -56,18 +52,10 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
         arguments: [c"tare-init", &number],
         inherited: theirs.as_fd(),
         namespaces: plan.spawn_flags,
-        cgroup: if plan.two_stages {
-            None
-        } else {
-            streams.cgroup
-        },
+        cgroup: if plan.two_stages { None } else { streams.cgroup },
     })
     .map_err(|failed| Error::os(failed.call, failed.errno as i32).context("spawn init"))?;
-    let init = Init {
-        process: Some(child),
-        control: ours,
-        status,
-    };
+    let init = Init { process: Some(child), control: ours, status };
     drop(theirs);
     let mut along: Vec<RawFd> = vec![image.as_raw_fd(), init.status.as_raw_fd()];
     let mut namespaces = namespaces.iter();
@@ -87,16 +75,10 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
 
 fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
     let namespaces = plan.received.iter().filter_map(|received| match received {
-        Received::Namespace {
-            kind,
-            path,
-            property,
-        } => Some((*kind, path, property)),
+        Received::Namespace { kind, path, property } => Some((*kind, path, property)),
         _ => None,
     });
-    namespaces
-        .map(|(kind, path, property)| open_namespace(kind, path, property))
-        .collect()
+    namespaces.map(|(kind, path, property)| open_namespace(kind, path, property)).collect()
 }
 
 /// The page that says where init is, even when it was killed.
@@ -117,13 +99,9 @@ fn status_page() -> Result<OwnedFd> {
 /// The pair over which host side and init talk. Init's end lies above the descriptors that the user's
 /// process inherits, which may have holes.
 fn control_pair(plan: &Plan) -> Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )
-    .map_err(|errno| Error::os("socketpair(AF_UNIX, SOCK_SEQPACKET)", errno as i32))?;
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(|errno| Error::os("socketpair(AF_UNIX, SOCK_SEQPACKET)", errno as i32))?;
     let least = i32::try_from(plan.preserve_fds.saturating_add(3)).unwrap_or(i32::MAX);
     if theirs.as_raw_fd() >= least {
         return Ok((ours, theirs));

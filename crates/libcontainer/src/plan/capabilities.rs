@@ -20,13 +20,8 @@ pub(super) struct Sets {
 /// The bit of a capability. The crate's names are the kernel's.
 fn bit(capability: Capability) -> u64 {
     let name = capability.to_string();
-    let name = if name.starts_with("CAP_") {
-        name
-    } else {
-        format!("CAP_{name}")
-    };
-    name.parse::<caps::Capability>()
-        .map_or(0, |known| 1 << known.index())
+    let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
+    name.parse::<caps::Capability>().map_or(0, |known| 1 << known.index())
 }
 
 /// The sets of `process.capabilities`: without it, none.
@@ -48,10 +43,7 @@ pub(super) fn sets(plan: &mut Compilation<'_>) -> Sets {
             let message = format!("ignoring unknown or unavailable capabilities: {names:?}");
             plan.warn(format!("process.capabilities.{name}"), message);
         }
-        set.iter()
-            .flatten()
-            .fold(0, |mask, capability| mask | bit(*capability))
-            & grantable
+        set.iter().flatten().fold(0, |mask, capability| mask | bit(*capability)) & grantable
     };
     let mut sets = Sets {
         bounding: cut("bounding", all.bounding()),
@@ -73,9 +65,5 @@ pub(super) fn sets(plan: &mut Compilation<'_>) -> Sets {
 fn grantable(plan: &Compilation<'_>) -> u64 {
     let host = &plan.facts.capabilities;
     let known = u64::MAX >> (63 - host.last.min(63));
-    if plan.namespaces.has(LinuxNamespaceType::User) {
-        known
-    } else {
-        known & host.bounding
-    }
+    if plan.namespaces.has(LinuxNamespaceType::User) { known } else { known & host.bounding }
 }

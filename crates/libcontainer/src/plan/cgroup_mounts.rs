@@ -14,23 +14,14 @@ use oci_spec::runtime::LinuxNamespaceType;
 pub(super) fn attach(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()> {
     match plan.facts.cgroup.clone() {
         Layout::None => {
-            let message = format!(
-                "{}: no cgroup hierarchy is mounted on this host",
-                entry.property
-            );
-            Err(Error::new(ErrorKind::Unsupported, message).with_property(&entry.property))
+            let message =
+                format!("{}: no cgroup hierarchy is mounted on this host", entry.property);
+            Err(Error::new(ErrorKind::Unsupported, message).with_property(&entry.name))
         }
-        Layout::V2(_) => attach_new(
-            plan,
-            entry,
-            "cgroup2",
-            &TextsBuf::default(),
-            &entry.destination,
-        ),
-        Layout::V1 {
-            hierarchies,
-            unified,
-        } => {
+        Layout::V2(_) => {
+            attach_new(plan, entry, "cgroup2", &TextsBuf::default(), &entry.destination)
+        }
+        Layout::V1 { hierarchies, unified } => {
             let directory = attach_directory(plan, entry)?;
             let places = plan.placement.v1.clone();
             for (hierarchy, place) in hierarchies.iter().zip(&places) {
@@ -51,9 +42,7 @@ pub(super) fn attach(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()
 
 /// The last component of a hierarchy's mount point: its name inside, too.
 fn name_of(mountpoint: &Path) -> &Path {
-    mountpoint
-        .file_name()
-        .map_or(Path::new("unified"), Path::new)
+    mountpoint.file_name().map_or(Path::new("unified"), Path::new)
 }
 
 /// The tmpfs that holds the mount points of the hierarchies.
@@ -70,11 +59,7 @@ fn attach_directory(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<u32
     };
     plan.image.push(&entry.property, &tmpfs)?;
     let target = TextBuf::path(&entry.destination)?;
-    let attach = Operation::Attach {
-        slot,
-        target: target.text(),
-        flags: attach::KEEP,
-    };
+    let attach = Operation::Attach { slot, target: target.text(), flags: attach::KEEP };
     plan.image.push(&entry.property, &attach)?;
     Ok(slot)
 }
@@ -84,13 +69,7 @@ fn make_read_only(plan: &mut Compilation<'_>, entry: &Entry<'_>, slot: u32) -> R
         return Ok(());
     }
     let set = libc::MOUNT_ATTR_RDONLY;
-    let attributes = Operation::Attributes {
-        slot,
-        set,
-        clear: 0,
-        propagation: 0,
-        recursive: 0,
-    };
+    let attributes = Operation::Attributes { slot, set, clear: 0, propagation: 0, recursive: 0 };
     plan.image.push(&entry.property, &attributes)
 }
 
@@ -104,27 +83,18 @@ fn attach_hierarchy(
     let name = name_of(&hierarchy.mountpoint);
     let target = entry.destination.join(name);
     if plan.namespaces.has(LinuxNamespaceType::Cgroup) {
-        let named = hierarchy
-            .name
-            .iter()
-            .flat_map(|name| ["none".to_string(), format!("name={name}")]);
+        let named =
+            hierarchy.name.iter().flat_map(|name| ["none".to_string(), format!("name={name}")]);
         let options: Vec<String> = hierarchy.controllers.iter().cloned().chain(named).collect();
         let options = pairs(options.iter().map(String::as_str))?;
         attach_new(plan, entry, "cgroup", &options, &target)?;
     } else {
         attach_copy(plan, entry, place, &target)?;
     }
-    for controller in hierarchy
-        .controllers
-        .iter()
-        .filter(|c| Path::new(c) != name)
-    {
+    for controller in hierarchy.controllers.iter().filter(|c| Path::new(c) != name) {
         let path = TextBuf::path(&entry.destination.join(controller))?;
         let link = TextBuf::path(name)?;
-        let link = Operation::Symlink {
-            target: link.text(),
-            path: path.text(),
-        };
+        let link = Operation::Symlink { target: link.text(), path: path.text() };
         plan.image.push(&entry.property, &link)?;
     }
     Ok(())
@@ -149,11 +119,7 @@ fn attach_new(
     };
     plan.image.push(&entry.property, &filesystem)?;
     let target = TextBuf::path(target)?;
-    let attach = Operation::Attach {
-        slot,
-        target: target.text(),
-        flags: 0,
-    };
+    let attach = Operation::Attach { slot, target: target.text(), flags: 0 };
     plan.image.push(&entry.property, &attach)
 }
 
@@ -167,31 +133,14 @@ fn attach_copy(
     let slot = plan.image.slot();
     let directory: PathBuf = place.directory();
     let path = TextBuf::path(&directory)?;
-    plan.image.push(
-        &entry.property,
-        &Operation::OpenTree {
-            slot,
-            path: path.text(),
-            flags: 0,
-        },
-    )?;
+    plan.image.push(&entry.property, &Operation::OpenTree { slot, path: path.text(), flags: 0 })?;
     let change = entry.options.change;
     if !change.is_none() {
         let (set, clear) = (change.set, change.clear);
-        let attributes = Operation::Attributes {
-            slot,
-            set,
-            clear,
-            propagation: 0,
-            recursive: 0,
-        };
+        let attributes = Operation::Attributes { slot, set, clear, propagation: 0, recursive: 0 };
         plan.image.push(&entry.property, &attributes)?;
     }
     let target = TextBuf::path(target)?;
-    let attach = Operation::Attach {
-        slot,
-        target: target.text(),
-        flags: 0,
-    };
+    let attach = Operation::Attach { slot, target: target.text(), flags: 0 };
     plan.image.push(&entry.property, &attach)
 }

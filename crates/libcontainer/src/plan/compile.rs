@@ -103,10 +103,7 @@ impl<'a> Compilation<'a> {
     }
 
     pub(super) fn warn(&mut self, property: impl Into<String>, message: impl Into<String>) {
-        self.warnings.push(Warning {
-            property: property.into(),
-            message: message.into(),
-        });
+        self.warnings.push(Warning { property: property.into(), message: message.into() });
     }
 
     /// Whether the caller may change groups in a user namespace that it makes.

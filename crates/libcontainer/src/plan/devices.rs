@@ -60,9 +60,7 @@ fn dev_is_bound(plan: &Compilation<'_>) -> bool {
 /// All nodes: the configured ones override the default ones.
 fn nodes(plan: &Compilation<'_>) -> Result<Vec<Node>> {
     let linux = plan.spec.linux().as_ref();
-    let configured = linux
-        .and_then(|linux| linux.devices().as_deref())
-        .unwrap_or(&[]);
+    let configured = linux.and_then(|linux| linux.devices().as_deref()).unwrap_or(&[]);
     let configured: Vec<Node> = configured
         .iter()
         .enumerate()
@@ -78,9 +76,8 @@ fn nodes(plan: &Compilation<'_>) -> Result<Vec<Node>> {
         uid: 0,
         gid: 0,
     });
-    let mut all: Vec<Node> = default
-        .filter(|node| configured.iter().all(|other| other.path != node.path))
-        .collect();
+    let mut all: Vec<Node> =
+        default.filter(|node| configured.iter().all(|other| other.path != node.path)).collect();
     all.extend(configured);
     Ok(all)
 }
@@ -106,10 +103,7 @@ fn node(index: usize, device: &LinuxDevice) -> Result<Node> {
             )),
         })
     };
-    let (major, minor) = (
-        number(device.major(), "major")?,
-        number(device.minor(), "minor")?,
-    );
+    let (major, minor) = (number(device.major(), "major")?, number(device.minor(), "minor")?);
     Ok(Node {
         path: clean(device.path()),
         kind,
@@ -126,13 +120,8 @@ fn node(index: usize, device: &LinuxDevice) -> Result<Node> {
 pub(super) fn open_null(plan: &mut Compilation<'_>, property: &str) -> Result<u32> {
     let slot = plan.image.slot();
     let path = TextBuf::new("/dev/null")?;
-    let open = Operation::OpenDevice {
-        slot,
-        path: path.text(),
-        kind: libc::S_IFCHR,
-        major: 1,
-        minor: 3,
-    };
+    let open =
+        Operation::OpenDevice { slot, path: path.text(), kind: libc::S_IFCHR, major: 1, minor: 3 };
     plan.image.push(property, &open)?;
     Ok(slot)
 }
@@ -148,13 +137,7 @@ pub(super) fn open_early(plan: &mut Compilation<'_>) -> Result<OpenedNodes> {
         if node.kind != libc::S_IFIFO {
             let path = TextBuf::path(&node.path)?;
             let (kind, major, minor) = (node.kind, node.major, node.minor);
-            let open = Operation::OpenDevice {
-                slot,
-                path: path.text(),
-                kind,
-                major,
-                minor,
-            };
+            let open = Operation::OpenDevice { slot, path: path.text(), kind, major, minor };
             plan.image.push(&node.property, &open)?;
         }
         opened.0.push((node, slot));
@@ -182,11 +165,7 @@ pub(super) fn make(plan: &mut Compilation<'_>, opened: OpenedNodes) -> Result<()
                 continue;
             }
             let target = TextBuf::path(&node.path)?;
-            let bind = Operation::Attach {
-                slot,
-                target: target.text(),
-                flags: attach::COPY,
-            };
+            let bind = Operation::Attach { slot, target: target.text(), flags: attach::COPY };
             plan.image.push(&node.property, &bind)?;
         }
     } else {
@@ -196,10 +175,7 @@ pub(super) fn make(plan: &mut Compilation<'_>, opened: OpenedNodes) -> Result<()
     }
     for (target, path) in LINKS {
         let (target, path) = (TextBuf::new(target)?, TextBuf::new(path)?);
-        let link = Operation::Symlink {
-            target: target.text(),
-            path: path.text(),
-        };
+        let link = Operation::Symlink { target: target.text(), path: path.text() };
         plan.image.push("linux.devices", &link)?;
     }
     Ok(())

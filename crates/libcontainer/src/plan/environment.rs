@@ -16,11 +16,7 @@ pub(super) fn without_duplicates(environment: &[String]) -> Vec<&str> {
 
 /// The value of a variable.
 pub(super) fn value<'a>(environment: &[&'a str], of: &str) -> Option<&'a str> {
-    environment
-        .iter()
-        .find(|entry| name(entry) == of)?
-        .split_once('=')
-        .map(|(_, value)| value)
+    environment.iter().find(|entry| name(entry) == of)?.split_once('=').map(|(_, value)| value)
 }
 
 fn name(entry: &str) -> &str {
@@ -37,13 +33,8 @@ pub(super) fn candidates(program: &str, path: Option<&str>) -> Vec<String> {
     if program.is_empty() {
         return Vec::new();
     }
-    let directories = path
-        .unwrap_or("")
-        .split(':')
-        .filter(|directory| directory.starts_with('/'));
-    directories
-        .map(|directory| format!("{}/{program}", directory.trim_end_matches('/')))
-        .collect()
+    let directories = path.unwrap_or("").split(':').filter(|directory| directory.starts_with('/'));
+    directories.map(|directory| format!("{}/{program}", directory.trim_end_matches('/'))).collect()
 }
 
 #[cfg(test)]
@@ -52,10 +43,8 @@ mod tests {
 
     #[test]
     fn the_last_value_counts() {
-        let environment: Vec<String> = ["A=1", "B=2", "A=3", "C=", "B=4=5"]
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let environment: Vec<String> =
+            ["A=1", "B=2", "A=3", "C=", "B=4=5"].iter().map(ToString::to_string).collect();
         let unique = without_duplicates(&environment);
         assert_eq!(unique, ["A=3", "B=4=5", "C="]);
         assert_eq!(value(&unique, "B"), Some("4=5"));

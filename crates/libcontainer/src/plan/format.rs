@@ -70,10 +70,7 @@ pub struct Texts<'a> {
 impl<'a> Texts<'a> {
     /// No strings.
     pub fn none() -> Self {
-        Self {
-            count: 0,
-            bytes: &[],
-        }
+        Self { count: 0, bytes: &[] }
     }
 
     /// A list of NUL-terminated strings that lie one behind the other.
@@ -201,14 +198,7 @@ pub struct Header {
 impl Header {
     /// Writes it.
     pub fn encode(&self, sink: &mut impl Sink) {
-        for word in [
-            MAGIC,
-            VERSION,
-            self.length,
-            self.slots,
-            self.received,
-            self.preserved,
-        ] {
+        for word in [MAGIC, VERSION, self.length, self.slots, self.received, self.preserved] {
             word.put(sink);
         }
     }
@@ -247,10 +237,7 @@ impl<'a> Record<'a> {
         let code = u32::take(&mut fields)?;
         let property = Text::take(&mut fields)?;
         let operation = Operation::decode(code, &mut fields)?;
-        fields.is_empty().then_some(Self {
-            property,
-            operation,
-        })
+        fields.is_empty().then_some(Self { property, operation })
     }
 }
 
@@ -402,10 +389,7 @@ impl<'a> Gids<'a> {
 
 impl core::fmt::Debug for Gids<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let numbers = self
-            .0
-            .chunks_exact(4)
-            .map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+        let numbers = self.0.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
         f.debug_list().entries(numbers).finish()
     }
 }

@@ -30,11 +30,7 @@ impl TextBuf {
             Ok(string) => Ok(Self(string)),
             Err(error) => Err(Error::new(
                 ErrorKind::InvalidConfig,
-                format!(
-                    "\"{}\": a NUL at byte {}",
-                    bytes.escape_ascii(),
-                    error.nul_position()
-                ),
+                format!("\"{}\": a NUL at byte {}", bytes.escape_ascii(), error.nul_position()),
             )),
         }
     }
@@ -55,8 +51,7 @@ pub(crate) struct TextsBuf(Vec<u8>);
 
 impl TextsBuf {
     pub(crate) fn push(&mut self, string: impl AsRef<[u8]>) -> Result<()> {
-        self.0
-            .extend_from_slice(TextBuf::new(string)?.0.as_bytes_with_nul());
+        self.0.extend_from_slice(TextBuf::new(string)?.0.as_bytes_with_nul());
         Ok(())
     }
 
@@ -87,11 +82,7 @@ impl Builder {
     pub(crate) fn new(received: u32) -> Self {
         let mut image = Vec::with_capacity(8192);
         image.resize(HEADER, 0);
-        Self {
-            image,
-            slots: received,
-            received,
-        }
+        Self { image, slots: received, received }
     }
 
     /// A slot for a descriptor that init opens.
@@ -106,10 +97,7 @@ impl Builder {
         0u32.put(&mut self.image);
         operation.encode(TextBuf::new(property)?.text(), &mut self.image);
         let length = u32::try_from(self.image.len() - start - 4).map_err(|_e| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                format!("{property}: longer than 4 GiB"),
-            )
+            Error::new(ErrorKind::InvalidConfig, format!("{property}: longer than 4 GiB"))
         })?;
         self.image[start..start + 4].copy_from_slice(&length.to_le_bytes());
         Ok(())
@@ -118,17 +106,9 @@ impl Builder {
     /// The image, with its header.
     pub(crate) fn finish(mut self, preserved: u32) -> Result<Image> {
         let length = u32::try_from(self.image.len()).map_err(|_e| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                "the configuration is larger than 4 GiB",
-            )
+            Error::new(ErrorKind::InvalidConfig, "the configuration is larger than 4 GiB")
         })?;
-        let header = Header {
-            length,
-            slots: self.slots,
-            received: self.received,
-            preserved,
-        };
+        let header = Header { length, slots: self.slots, received: self.received, preserved };
         let mut bytes = Vec::with_capacity(HEADER);
         header.encode(&mut bytes);
         self.image[..HEADER].copy_from_slice(&bytes);
@@ -150,11 +130,7 @@ impl Image {
         let mut reader = Header::decode(&self.0).map(|(_, reader)| reader);
         std::iter::from_fn(move || {
             let reader = reader.as_mut()?;
-            if format::at_end(reader) {
-                None
-            } else {
-                Record::decode(reader)
-            }
+            if format::at_end(reader) { None } else { Record::decode(reader) }
         })
     }
 }

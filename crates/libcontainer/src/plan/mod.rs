@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 pub(crate) use compile::{Request, compile};
 pub(crate) use image::Image;
-pub(crate) use namespaces::IdMap;
+pub(crate) use namespaces::{IdMap, NamespaceKind};
 pub(crate) use text::{explain, explain_killed, explain_start, record};
 
 use crate::cgroup::{DeviceRule, Placement};
@@ -57,12 +57,8 @@ pub(crate) enum Received {
     Gate,
     /// A standard stream that the caller gave.
     Stdio(usize),
-    /// A namespace to join: its kind (`CLONE_NEW…`), its path, and the property that has it.
-    Namespace {
-        kind: u32,
-        path: PathBuf,
-        property: String,
-    },
+    /// A namespace to join: its kind, its path, and the property that has it.
+    Namespace { kind: NamespaceKind, path: PathBuf, property: String },
     /// The directory of the container's v2 cgroup.
     UnifiedCgroup,
 }

@@ -34,6 +34,9 @@ const READ_ONLY_BY_MOUNT: [&str; 3] = ["tmpfs", "cgroup", "cgroup2"];
 /// A mount of the configuration, sorted out.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
+    /// `mounts[3]`.
+    pub(super) name: String,
+    /// The same with the destination, for whoever reads it in an error.
     pub(super) property: String,
     pub(super) mount: &'a Mount,
     pub(super) destination: PathBuf,
@@ -63,16 +66,11 @@ pub(super) fn clean(path: &Path) -> PathBuf {
 }
 
 fn entries<'a>(plan: &Compilation<'a>) -> Vec<Entry<'a>> {
-    let mounts = plan
-        .spec
-        .mounts()
-        .as_deref()
-        .unwrap_or(&[])
-        .iter()
-        .enumerate();
+    let mounts = plan.spec.mounts().as_deref().unwrap_or(&[]).iter().enumerate();
     mounts
         .map(|(index, mount)| Entry {
-            property: format!("mounts[{index}]"),
+            name: format!("mounts[{index}]"),
+            property: format!("mounts[{index}] {}", mount.destination().display()),
             mount,
             destination: clean(mount.destination()),
             options: Options::parse(mount.options().iter().flatten().map(String::as_str)),
@@ -90,8 +88,8 @@ impl Entry<'_> {
         match self.mount.source() {
             Some(source) if !source.as_os_str().is_empty() => Ok(bundle.join(source)),
             _ => {
-                let message = format!("{}.source: a bind mount needs one", self.property);
-                Err(Error::new(ErrorKind::InvalidConfig, message).with_property(&self.property))
+                let message = format!("{}.source: a bind mount needs one", self.name);
+                Err(Error::new(ErrorKind::InvalidConfig, message).with_property(&self.name))
             }
         }
     }
@@ -100,18 +98,11 @@ impl Entry<'_> {
     fn attach_flags(&self) -> u32 {
         let proc = Path::new("/proc");
         if self.options.bind.is_none() && matches!(self.kind(), "proc" | "sysfs") {
-            let inside = if self.destination == proc {
-                attach::INSIDE_PROC
-            } else {
-                0
-            };
+            let inside = if self.destination == proc { attach::INSIDE_PROC } else { 0 };
             attach::NO_SYMLINKS | inside
         } else if self.destination == proc {
             attach::INSIDE_PROC | attach::IS_PROC
-        } else if COVERABLE_IN_PROC
-            .iter()
-            .any(|file| self.destination == Path::new(file))
-        {
+        } else if COVERABLE_IN_PROC.iter().any(|file| self.destination == Path::new(file)) {
             attach::INSIDE_PROC
         } else {
             0
@@ -138,16 +129,8 @@ pub(super) fn open_early(plan: &mut Compilation<'_>) -> Result<Bound> {
 fn open(plan: &mut Compilation<'_>, entry: &Entry<'_>, recursive: bool) -> Result<u32> {
     let slot = plan.image.slot();
     let path = TextBuf::path(&entry.source(plan.request.bundle)?)?;
-    let flags = if recursive {
-        libc::AT_RECURSIVE.unsigned_abs()
-    } else {
-        0
-    };
-    let open = Operation::OpenTree {
-        slot,
-        path: path.text(),
-        flags,
-    };
+    let flags = if recursive { libc::AT_RECURSIVE.unsigned_abs() } else { 0 };
+    let open = Operation::OpenTree { slot, path: path.text(), flags };
     plan.image.push(&entry.property, &open)?;
     Ok(slot)
 }
@@ -160,12 +143,12 @@ pub(super) fn attach_all(plan: &mut Compilation<'_>, bound: Bound) -> Result<Kep
     for (entry, bound) in entries(plan).iter().zip(bound) {
         if entry.destination == Path::new("/") && !entry.options.remount {
             let message = format!(
-                "{}.destination: mountpoint \"{}\" is on the top of rootfs",
+                "{}: mountpoint \"{}\" is on the top of rootfs",
                 entry.property,
                 entry.mount.destination().display()
             );
             return Err(
-                Error::new(ErrorKind::InvalidConfig, message).with_property(&entry.property)
+                Error::new(ErrorKind::InvalidConfig, message).with_property(&entry.name)
             );
         }
         if !joined && (entry.options.copy_up || entry.kind().starts_with("cgroup")) {
@@ -199,7 +182,7 @@ fn bind(
             "a bind mount has no file system of its own: ignoring {:?}",
             entry.options.data
         );
-        plan.warn(format!("{}.options", entry.property), message);
+        plan.warn(format!("{}.options", entry.name), message);
     }
     let slot = match bound {
         Some(slot) => slot,
@@ -208,14 +191,7 @@ fn bind(
     change_attributes(plan, entry, slot)?;
     let target = TextBuf::path(&entry.destination)?;
     let flags = entry.attach_flags();
-    plan.image.push(
-        &entry.property,
-        &Operation::Attach {
-            slot,
-            target: target.text(),
-            flags,
-        },
-    )
+    plan.image.push(&entry.property, &Operation::Attach { slot, target: target.text(), flags })
 }
 
 /// Attributes and propagation, on the detached mount: there is no moment in which it is attached
@@ -226,13 +202,7 @@ fn change_attributes(plan: &mut Compilation<'_>, entry: &Entry<'_>, slot: u32) -
     for (change, recursive) in [(options.change, 0), (options.change_all, all)] {
         if !change.is_none() {
             let (set, clear) = (change.set, change.clear);
-            let attributes = Operation::Attributes {
-                slot,
-                set,
-                clear,
-                propagation: 0,
-                recursive,
-            };
+            let attributes = Operation::Attributes { slot, set, clear, propagation: 0, recursive };
             plan.image.push(&entry.property, &attributes)?;
         }
     }
@@ -243,13 +213,7 @@ fn propagate(plan: &mut Compilation<'_>, entry: &Entry<'_>, slot: u32) -> Result
     let all = libc::AT_RECURSIVE.unsigned_abs();
     for &(propagation, recursive) in &entry.options.propagation {
         let recursive = if recursive { all } else { 0 };
-        let attributes = Operation::Attributes {
-            slot,
-            set: 0,
-            clear: 0,
-            propagation,
-            recursive,
-        };
+        let attributes = Operation::Attributes { slot, set: 0, clear: 0, propagation, recursive };
         plan.image.push(&entry.property, &attributes)?;
     }
     Ok(())
@@ -259,9 +223,7 @@ fn propagate(plan: &mut Compilation<'_>, entry: &Entry<'_>, slot: u32) -> Result
 pub(super) fn pairs<'o>(options: impl IntoIterator<Item = &'o str>) -> Result<TextsBuf> {
     let mut pairs = TextsBuf::default();
     for option in options {
-        let (key, value) = option
-            .find('=')
-            .map_or((option, ""), |at| option.split_at(at));
+        let (key, value) = option.find('=').map_or((option, ""), |at| option.split_at(at));
         pairs.push(key)?;
         pairs.push(value)?;
     }
@@ -296,35 +258,23 @@ fn mount(plan: &mut Compilation<'_>, entry: &Entry<'_>, kept: &mut Kept) -> Resu
         attributes: (entry.options.change.set | entry.options.change_all.set) & !read_only,
     };
     plan.image.push(&entry.property, &filesystem)?;
-    if is_tmpfs
-        && !entry
-            .options
-            .data
-            .iter()
-            .any(|option| option.starts_with("mode="))
-    {
+    if is_tmpfs && !entry.options.data.iter().any(|option| option.starts_with("mode=")) {
         let target = target.text();
-        plan.image
-            .push(&entry.property, &Operation::CopyMode { slot, target })?;
+        plan.image.push(&entry.property, &Operation::CopyMode { slot, target })?;
     }
     if entry.options.copy_up {
         if is_tmpfs {
             let target = target.text();
-            plan.image
-                .push(&entry.property, &Operation::CopyUp { slot, target })?;
+            plan.image.push(&entry.property, &Operation::CopyUp { slot, target })?;
         } else {
-            let property = format!("{}.options", entry.property);
+            let property = format!("{}.options", entry.name);
             plan.warn(property, "tmpcopyup can be used only with tmpfs: ignored");
         }
     }
     propagate(plan, entry, slot)?;
     let keep = if late { attach::KEEP } else { 0 };
     let flags = entry.attach_flags() | keep;
-    let attach = Operation::Attach {
-        slot,
-        target: target.text(),
-        flags,
-    };
+    let attach = Operation::Attach { slot, target: target.text(), flags };
     plan.image.push(&entry.property, &attach)?;
     if late {
         kept.push((entry.property.clone(), slot));
@@ -350,13 +300,8 @@ fn remount(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()> {
 pub(super) fn make_read_only(plan: &mut Compilation<'_>, kept: Kept) -> Result<()> {
     for (property, slot) in kept {
         let set = libc::MOUNT_ATTR_RDONLY;
-        let attributes = Operation::Attributes {
-            slot,
-            set,
-            clear: 0,
-            propagation: 0,
-            recursive: 0,
-        };
+        let attributes =
+            Operation::Attributes { slot, set, clear: 0, propagation: 0, recursive: 0 };
         plan.image.push(&property, &attributes)?;
     }
     Ok(())

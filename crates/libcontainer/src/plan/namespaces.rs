@@ -1,5 +1,6 @@
 //! Namespaces: which are made, which are joined, and by which stage of init.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
@@ -25,11 +26,33 @@ pub(crate) struct IdMap {
 
 impl From<&LinuxIdMapping> for IdMap {
     fn from(mapping: &LinuxIdMapping) -> Self {
-        Self {
-            container: mapping.container_id(),
-            host: mapping.host_id(),
-            size: mapping.size(),
-        }
+        Self { container: mapping.container_id(), host: mapping.host_id(), size: mapping.size() }
+    }
+}
+
+/// The kind of a namespace, with the kernel's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NamespaceKind(LinuxNamespaceType);
+
+impl NamespaceKind {
+    /// `CLONE_NEW…`; the numbers of the enumeration are the kernel's.
+    pub(crate) fn flag(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Display for NamespaceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            LinuxNamespaceType::Mount => "mount",
+            LinuxNamespaceType::Cgroup => "cgroup",
+            LinuxNamespaceType::Uts => "uts",
+            LinuxNamespaceType::Ipc => "ipc",
+            LinuxNamespaceType::User => "user",
+            LinuxNamespaceType::Pid => "pid",
+            LinuxNamespaceType::Network => "network",
+            LinuxNamespaceType::Time => "time",
+        })
     }
 }
 
@@ -47,10 +70,7 @@ pub(crate) struct Namespaces {
 
 impl Namespaces {
     pub(super) fn of(spec: &Spec, facts: &HostFacts, received: &mut Vec<Received>) -> Result<Self> {
-        let all = spec
-            .linux()
-            .as_ref()
-            .and_then(|linux| linux.namespaces().as_deref());
+        let all = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
         let mut new = Vec::new();
         let mut joined: Vec<(LinuxNamespaceType, PathBuf, String)> = Vec::new();
         for (index, namespace) in all.unwrap_or(&[]).iter().enumerate() {
@@ -75,20 +95,12 @@ impl Namespaces {
             .into_iter()
             .map(|(typ, path, property)| {
                 let slot = u32::try_from(received.len()).unwrap_or(NO_SLOT);
-                let kind = flag(typ) as u32;
-                received.push(Received::Namespace {
-                    kind,
-                    path,
-                    property: property.clone(),
-                });
+                let kind = NamespaceKind(typ);
+                received.push(Received::Namespace { kind, path, property: property.clone() });
                 (typ, slot, property)
             })
             .collect();
-        Ok(Self {
-            new,
-            joined,
-            two_stages,
-        })
+        Ok(Self { new, joined, two_stages })
     }
 
     /// Whether the container has one of its own, new or joined.
@@ -103,10 +115,7 @@ impl Namespaces {
     /// What is made by clone3(2). Not the cgroup namespace: it takes the cgroup that its maker is in as
     /// its root, and the container is not in its own yet.
     fn cloned(&self) -> u64 {
-        let cloned = self
-            .new
-            .iter()
-            .filter(|kind| **kind != LinuxNamespaceType::Cgroup);
+        let cloned = self.new.iter().filter(|kind| **kind != LinuxNamespaceType::Cgroup);
         cloned.fold(0, |flags, kind| flags | flag(*kind))
     }
 
@@ -126,9 +135,8 @@ impl Namespaces {
     }
 }
 
-/// `CLONE_NEW…`; the numbers of the enumeration are the kernel's.
 fn flag(kind: LinuxNamespaceType) -> u64 {
-    kind as u64
+    u64::from(NamespaceKind(kind).flag())
 }
 
 impl Compilation<'_> {
@@ -142,10 +150,7 @@ impl Compilation<'_> {
             self.image.push("process", &Operation::NotDumpable {})?;
         }
         for (kind, slot, property) in std::mem::take(&mut self.namespaces.joined) {
-            let operation = Operation::JoinNamespace {
-                slot,
-                kind: flag(kind) as u32,
-            };
+            let operation = Operation::JoinNamespace { slot, kind: NamespaceKind(kind).flag() };
             self.image.push(&property, &operation)?;
             self.namespaces.joined.push((kind, slot, property));
         }
@@ -154,8 +159,7 @@ impl Compilation<'_> {
             let cgroup = self.received.iter().position(is_cgroup);
             let cgroup = cgroup.map_or(Ok(NO_SLOT), u32::try_from).unwrap_or(NO_SLOT);
             let flags = self.namespaces.cloned();
-            self.image
-                .push("linux.namespaces", &Operation::Clone { flags, cgroup })?;
+            self.image.push("linux.namespaces", &Operation::Clone { flags, cgroup })?;
         }
         if maps_ids {
             // Only now: an unprivileged caller can't write the maps of a process that isn't dumpable.
@@ -172,39 +176,23 @@ impl Compilation<'_> {
     /// to the root filesystem, was opened before.
     pub(super) fn become_root(&mut self) -> Result<()> {
         if self.in_user_namespace() {
-            self.image
-                .push("linux.namespaces", &Operation::BecomeRoot {})?;
+            self.image.push("linux.namespaces", &Operation::BecomeRoot {})?;
         }
         Ok(())
     }
 
     /// Host name, domain name, loopback.
     pub(super) fn name_host(&mut self) -> Result<()> {
-        if let Some(name) = self
-            .spec
-            .hostname()
-            .as_ref()
-            .filter(|name| !name.is_empty())
-        {
+        if let Some(name) = self.spec.hostname().as_ref().filter(|name| !name.is_empty()) {
             let name = TextBuf::new(name)?;
-            self.image
-                .push("hostname", &Operation::SetHostname { name: name.text() })?;
+            self.image.push("hostname", &Operation::SetHostname { name: name.text() })?;
         }
-        if let Some(name) = self
-            .spec
-            .domainname()
-            .as_ref()
-            .filter(|name| !name.is_empty())
-        {
+        if let Some(name) = self.spec.domainname().as_ref().filter(|name| !name.is_empty()) {
             let name = TextBuf::new(name)?;
-            self.image.push(
-                "domainname",
-                &Operation::SetDomainname { name: name.text() },
-            )?;
+            self.image.push("domainname", &Operation::SetDomainname { name: name.text() })?;
         }
         if self.namespaces.is_new(LinuxNamespaceType::Network) {
-            self.image
-                .push("linux.namespaces", &Operation::LoopbackUp {})?;
+            self.image.push("linux.namespaces", &Operation::LoopbackUp {})?;
         }
         Ok(())
     }
@@ -212,13 +200,11 @@ impl Compilation<'_> {
     /// The v1 cgroups, then the cgroup namespace, whose root is where init is then.
     pub(super) fn join_cgroups(&mut self) -> Result<()> {
         if !self.placement.v1.is_empty() {
-            self.image
-                .push("linux.cgroupsPath", &Operation::JoinCgroups {})?;
+            self.image.push("linux.cgroupsPath", &Operation::JoinCgroups {})?;
         }
         if self.namespaces.is_new(LinuxNamespaceType::Cgroup) {
             let flags = flag(LinuxNamespaceType::Cgroup);
-            self.image
-                .push("linux.namespaces", &Operation::Unshare { flags })?;
+            self.image.push("linux.namespaces", &Operation::Unshare { flags })?;
         }
         Ok(())
     }

@@ -234,15 +234,9 @@ mod tests {
             "defaults",
         ]);
         assert_eq!(options.bind, Some(true));
-        assert_eq!(
-            options.propagation,
-            [(libc::MS_SHARED, true), (libc::MS_PRIVATE, false)]
-        );
+        assert_eq!(options.propagation, [(libc::MS_SHARED, true), (libc::MS_PRIVATE, false)]);
         assert_eq!(options.change, AttributeChange::default());
-        assert_eq!(
-            options.change_all.set,
-            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME
-        );
+        assert_eq!(options.change_all.set, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME);
         assert_eq!(options.change_all.clear, MOUNT_ATTR__ATIME);
         assert_eq!(options.data, ["mode=755"]);
         assert_eq!(options.generic, ["sync"]);

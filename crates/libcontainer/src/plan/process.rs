@@ -14,24 +14,15 @@ const UMASK: u32 = 0o022;
 
 fn process<'a>(plan: &Compilation<'a>) -> Result<&'a Process> {
     plan.spec.process().as_ref().ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidConfig,
-            "process property must not be empty",
-        )
-        .with_property("process")
+        Error::new(ErrorKind::InvalidConfig, "process property must not be empty")
+            .with_property("process")
     })
 }
 
 /// The working directory, if the image has none: as root, as other runtimes do.
 pub(super) fn make_working_directory(plan: &mut Compilation<'_>) -> Result<()> {
     let path = TextBuf::path(process(plan)?.cwd())?;
-    plan.image.push(
-        "process.cwd",
-        &Operation::MakeDirectory {
-            path: path.text(),
-            mode: 0o755,
-        },
-    )
+    plan.image.push("process.cwd", &Operation::MakeDirectory { path: path.text(), mode: 0o755 })
 }
 
 /// `HOME`, from the container's passwd file, unless the configuration has it.
@@ -42,10 +33,7 @@ pub(super) fn find_home(plan: &mut Compilation<'_>) -> Result<()> {
         return Ok(());
     }
     let passwd = TextBuf::new("/etc/passwd")?;
-    let home = Operation::Home {
-        uid: process.user().uid(),
-        passwd: passwd.text(),
-    };
+    let home = Operation::Home { uid: process.user().uid(), passwd: passwd.text() };
     plan.image.push("process.env", &home)
 }
 
@@ -57,27 +45,16 @@ pub(super) fn find_home(plan: &mut Compilation<'_>) -> Result<()> {
 pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     let process = process(plan)?;
     let user = process.user();
-    plan.image
-        .push("process.user.uid", &Operation::OwnStdio { uid: user.uid() })?;
+    plan.image.push("process.user.uid", &Operation::OwnStdio { uid: user.uid() })?;
     if !plan.in_user_namespace() {
         limit(plan)?;
     }
     let mask = user.umask().unwrap_or(UMASK);
-    plan.image
-        .push("process.user.umask", &Operation::Umask { mask })?;
+    plan.image.push("process.user.umask", &Operation::Umask { mask })?;
     let cwd = TextBuf::path(process.cwd())?;
-    plan.image.push(
-        "process.cwd",
-        &Operation::Chdir {
-            path: cwd.text(),
-            retry: 0,
-        },
-    )?;
+    plan.image.push("process.cwd", &Operation::Chdir { path: cwd.text(), retry: 0 })?;
     let sets = capabilities::sets(plan);
-    let drop = Operation::DropBounding {
-        keep: sets.bounding,
-        last: plan.facts.capabilities.last,
-    };
+    let drop = Operation::DropBounding { keep: sets.bounding, last: plan.facts.capabilities.last };
     plan.image.push("process.capabilities.bounding", &drop)?;
     let gids = user.additional_gids().as_deref().unwrap_or(&[]);
     let bytes: Vec<u8> = gids.iter().flat_map(|gid| gid.to_le_bytes()).collect();
@@ -85,23 +62,11 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     if let Some(groups) = Gids::from_bytes(&bytes)
         && !(denied && gids.is_empty())
     {
-        plan.image.push(
-            "process.user.additionalGids",
-            &Operation::SetGroups { groups },
-        )?;
+        plan.image.push("process.user.additionalGids", &Operation::SetGroups { groups })?;
     }
-    let ids = Operation::SetUser {
-        uid: user.uid(),
-        gid: user.gid(),
-    };
+    let ids = Operation::SetUser { uid: user.uid(), gid: user.gid() };
     plan.image.push("process.user", &ids)?;
-    plan.image.push(
-        "process.cwd",
-        &Operation::Chdir {
-            path: cwd.text(),
-            retry: 1,
-        },
-    )?;
+    plan.image.push("process.cwd", &Operation::Chdir { path: cwd.text(), retry: 1 })?;
     let set = Operation::SetCapabilities {
         bounding: sets.bounding,
         effective: sets.effective,
@@ -111,8 +76,7 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     };
     plan.image.push("process.capabilities", &set)?;
     if process.no_new_privileges() == Some(true) {
-        plan.image
-            .push("process.noNewPrivileges", &Operation::NoNewPrivileges {})?;
+        plan.image.push("process.noNewPrivileges", &Operation::NoNewPrivileges {})?;
     }
     Ok(())
 }
@@ -125,18 +89,13 @@ pub(super) fn execute(plan: &mut Compilation<'_>) -> Result<()> {
     let environment = without_duplicates(process.env().as_deref().unwrap_or(&[]));
     let name = TextBuf::new(program)?;
     let found = TextsBuf::collect(candidates(program, value(&environment, "PATH")))?;
-    let find = Operation::FindProgram {
-        name: name.text(),
-        candidates: found.texts(),
-    };
+    let find = Operation::FindProgram { name: name.text(), candidates: found.texts() };
     plan.image.push("process.args", &find)?;
     plan.image.push("process", &Operation::Gate {})?;
     let arguments = TextsBuf::collect(arguments)?;
     let environment = TextsBuf::collect(environment)?;
-    let execute = Operation::Execute {
-        arguments: arguments.texts(),
-        environment: environment.texts(),
-    };
+    let execute =
+        Operation::Execute { arguments: arguments.texts(), environment: environment.texts() };
     plan.image.push("process.args", &execute)
 }
 

@@ -133,38 +133,20 @@ impl Message {
         };
         let mut detail = [0; DETAIL];
         detail.copy_from_slice(&bytes[MESSAGE - DETAIL..]);
-        let fault = Fault {
-            cause: word(2),
-            call: word(3),
-            errno: word(4),
-        };
-        Self {
-            kind: word(0),
-            a: word(1),
-            fault,
-            length: word(5),
-            detail,
-        }
+        let fault = Fault { cause: word(2), call: word(3), errno: word(4) };
+        Self { kind: word(0), a: word(1), fault, length: word(5), detail }
     }
 }
 
 impl Fault {
     /// A failure that isn't a system call's.
     pub const fn of(cause: Cause) -> Self {
-        Self {
-            cause: cause as u32,
-            call: 0,
-            errno: 0,
-        }
+        Self { cause: cause as u32, call: 0, errno: 0 }
     }
 
     /// A failed system call.
     pub const fn call(call: u32, errno: u32) -> Self {
-        Self {
-            cause: Cause::Call as u32,
-            call,
-            errno,
-        }
+        Self { cause: Cause::Call as u32, call, errno }
     }
 }
 

@@ -13,10 +13,7 @@ use crate::error::Result;
 
 /// The root filesystem on the host.
 pub(super) fn path(spec: &Spec, bundle: &Path) -> PathBuf {
-    let path = spec
-        .root()
-        .as_ref()
-        .map_or(Path::new(""), |root| root.path().as_path());
+    let path = spec.root().as_ref().map_or(Path::new(""), |root| root.path().as_path());
     // Without a trailing slash or `.`, as mountinfo has it.
     bundle.join(path).components().collect()
 }
@@ -48,32 +45,18 @@ pub(super) fn is_shared(spec: &Spec) -> bool {
 pub(super) fn attach(plan: &mut Compilation<'_>) -> Result<u32> {
     let slash = TextBuf::new("/")?;
     let kind = match propagation(plan.spec) {
-        Some(kind) if kind & libc::MS_PRIVATE != 0 => libc::MS_PRIVATE,
+        // Shared means with the container's own children: what the host shall see of its mounts, it
+        // sees through the volumes that were opened before.
+        Some(kind) if kind & (libc::MS_PRIVATE | libc::MS_SHARED) != 0 => libc::MS_PRIVATE,
         _ => libc::MS_SLAVE,
     };
-    let cut = Operation::Propagation {
-        path: slash.text(),
-        flags: kind | libc::MS_REC,
-    };
+    let cut = Operation::Propagation { path: slash.text(), flags: kind | libc::MS_REC };
     plan.image.push("linux.rootfsPropagation", &cut)?;
     let slot = plan.image.slot();
     let path = TextBuf::path(&path(plan.spec, plan.request.bundle))?;
     let flags = libc::AT_RECURSIVE.unsigned_abs();
-    plan.image.push(
-        "root.path",
-        &Operation::OpenTree {
-            slot,
-            path: path.text(),
-            flags,
-        },
-    )?;
-    plan.image.push(
-        "root.path",
-        &Operation::AttachRoot {
-            slot,
-            path: path.text(),
-        },
-    )?;
+    plan.image.push("root.path", &Operation::OpenTree { slot, path: path.text(), flags })?;
+    plan.image.push("root.path", &Operation::AttachRoot { slot, path: path.text() })?;
     Ok(slot)
 }
 
@@ -86,8 +69,7 @@ pub(super) fn restrict_paths(plan: &mut Compilation<'_>) -> Result<()> {
     for (index, path) in linux.readonly_paths().iter().flatten().enumerate() {
         let path = TextBuf::new(path)?;
         let property = format!("linux.readonlyPaths[{index}]");
-        plan.image
-            .push(&property, &Operation::MakeReadonly { path: path.text() })?;
+        plan.image.push(&property, &Operation::MakeReadonly { path: path.text() })?;
     }
     let masked = linux.masked_paths().as_deref().unwrap_or(&[]);
     if masked.is_empty() {
@@ -108,27 +90,14 @@ pub(super) fn restrict_paths(plan: &mut Compilation<'_>) -> Result<()> {
     for (index, path) in masked.iter().enumerate() {
         let path = TextBuf::new(path)?;
         let property = format!("linux.maskedPaths[{index}]");
-        plan.image.push(
-            &property,
-            &Operation::Mask {
-                path: path.text(),
-                null,
-                empty,
-            },
-        )?;
+        plan.image.push(&property, &Operation::Mask { path: path.text(), null, empty })?;
     }
     Ok(())
 }
 
 /// The root becomes `/`; what the setting up needed is closed.
 pub(super) fn enter(plan: &mut Compilation<'_>, slot: u32) -> Result<()> {
-    if plan
-        .spec
-        .root()
-        .as_ref()
-        .and_then(oci_spec::runtime::Root::readonly)
-        == Some(true)
-    {
+    if plan.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly) == Some(true) {
         let read_only = Operation::Attributes {
             slot,
             set: libc::MOUNT_ATTR_RDONLY,
@@ -145,10 +114,7 @@ pub(super) fn enter(plan: &mut Compilation<'_>, slot: u32) -> Result<()> {
     plan.image.push("root.path", &change)?;
     if let Some(flags) = propagation(plan.spec) {
         let slash = TextBuf::new("/")?;
-        let propagation = Operation::Propagation {
-            path: slash.text(),
-            flags,
-        };
+        let propagation = Operation::Propagation { path: slash.text(), flags };
         plan.image.push("linux.rootfsPropagation", &propagation)?;
     }
     plan.image.push("process", &Operation::CloseSlots {})

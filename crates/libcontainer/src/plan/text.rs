@@ -50,7 +50,7 @@ impl fmt::Display for Received {
             Self::Gate => f.write_str("gate"),
             Self::Stdio(stream) => write!(f, "stdio {stream}"),
             Self::Namespace { kind, path, .. } => {
-                write!(f, "namespace {kind:#x} {}", path.display())
+                write!(f, "{kind} namespace {}", path.display())
             }
             Self::UnifiedCgroup => f.write_str("cgroup directory"),
         }
@@ -59,7 +59,7 @@ impl fmt::Display for Received {
 
 /// What an operation is about to do, for an error: the words of `config.json` where there are some.
 fn doing(operation: &Operation<'_>) -> String {
-    let show = |text: &Text<'_>| text.bytes().escape_ascii().to_string();
+    let show = |text: &Text<'_>| printable(text.bytes());
     match operation {
         Operation::JoinNamespace { .. } => "join the namespace".to_string(),
         Operation::Clone { .. } => "make the namespaces".to_string(),
@@ -91,10 +91,7 @@ fn doing(operation: &Operation<'_>) -> String {
         Operation::FindProgram { name, .. } => format!("exec: \"{}\"", show(name)),
         Operation::Execute { arguments, .. } => {
             let program = arguments.iter().next();
-            format!(
-                "exec {}",
-                program.map_or(String::new(), |program| show(&program))
-            )
+            format!("exec {}", program.map_or(String::new(), |program| show(&program)))
         }
         Operation::SetRlimit { soft, hard, .. } => format!("set the limits {soft} and {hard}"),
         _ => String::new(),
@@ -104,26 +101,17 @@ fn doing(operation: &Operation<'_>) -> String {
 /// What init reported, as an error.
 pub(crate) fn explain(record: Option<&Record<'_>>, fault: Fault, detail: &[u8]) -> Error {
     let Some(record) = record else {
-        return why(fault, detail, None)
-            .context("init")
-            .with_kind(ErrorKind::Internal);
+        return why(fault, detail, None).context("init").with_kind(ErrorKind::Internal);
     };
-    let property = record.property.bytes().escape_ascii().to_string();
+    let property = printable(record.property.bytes());
     let doing = doing(&record.operation);
     let error = why(fault, detail, Some(&record.operation));
     // Managers match the texts about the program from their beginning.
-    if matches!(
-        record.operation,
-        Operation::FindProgram { .. } | Operation::Execute { .. }
-    ) {
-        return error.context(doing).with_property(property);
+    if matches!(record.operation, Operation::FindProgram { .. } | Operation::Execute { .. }) {
+        return error.context(doing).with_property(name_of(&property));
     }
-    let error = if doing.is_empty() {
-        error
-    } else {
-        error.context(doing)
-    };
-    error.context(&property).with_property(property)
+    let error = if doing.is_empty() { error } else { error.context(doing) };
+    error.context(&property).with_property(name_of(&property))
 }
 
 /// What `start` heard of init: only the program itself is behind the gate.
@@ -132,25 +120,17 @@ pub(crate) fn explain_start(fault: Fault, detail: &[u8]) -> Error {
     let Some(errno) = error.errno() else {
         return error.context("start");
     };
-    error.in_words(format!(
-        "exec {}: {}",
-        detail.escape_ascii(),
-        errno_text(errno)
-    ))
+    error.in_words(format!("exec {}: {}", printable(detail), errno_text(errno)))
 }
 
 /// Init ended without a word, in this operation.
 pub(crate) fn explain_killed(record: Option<&Record<'_>>, how: &str) -> Error {
     let error = Error::new(ErrorKind::Os, how);
     let Some(record) = record else { return error };
-    let property = record.property.bytes().escape_ascii().to_string();
+    let property = printable(record.property.bytes());
     let doing = doing(&record.operation);
-    let error = if doing.is_empty() {
-        error
-    } else {
-        error.context(doing)
-    };
-    error.context(&property).with_property(property)
+    let error = if doing.is_empty() { error } else { error.context(doing) };
+    error.context(&property).with_property(name_of(&property))
 }
 
 fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error {
@@ -176,17 +156,24 @@ fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error 
         }
         _ => {}
     }
-    let call = usize::try_from(fault.call)
-        .ok()
-        .and_then(syscalls::Sysno::new);
-    let call = call.map_or_else(
-        || format!("system call {}", fault.call),
-        |nr| nr.name().to_string(),
-    );
+    let call = usize::try_from(fault.call).ok().and_then(syscalls::Sysno::new);
+    let call =
+        call.map_or_else(|| format!("system call {}", fault.call), |nr| nr.name().to_string());
     if detail.is_empty() {
         return Error::os(call, errno);
     }
-    Error::os(format_args!("{call} ({})", detail.escape_ascii()), errno)
+    Error::os(format_args!("{call} ({})", printable(detail)), errno)
+}
+
+/// The property alone: what stands in a record may be followed by what it is about.
+fn name_of(property: &str) -> &str {
+    property.split(' ').next().unwrap_or(property)
+}
+
+/// The kernel's or the container's words, without control characters.
+fn printable(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The record of an operation, by its index.

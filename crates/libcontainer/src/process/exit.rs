@@ -113,9 +113,7 @@ mod tests {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(shell.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let pidfd = pidfd_open(line.trim().parse().unwrap()).unwrap();
         (shell, pidfd)
     }
@@ -172,11 +170,7 @@ mod tests {
         thread::spawn(move || sender.send(exit_status(own.as_fd())));
         let status = told.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
         assert_eq!(status, ExitStatus::Signaled(libc::SIGTERM));
-        assert_eq!(
-            pidfd_send_signal(pidfd.as_fd(), 0),
-            Ok(()),
-            "still a zombie"
-        );
+        assert_eq!(pidfd_send_signal(pidfd.as_fd(), 0), Ok(()), "still a zombie");
         shell.stdin.take();
         shell.wait().unwrap();
     }
@@ -232,10 +226,7 @@ mod tests {
         for (told, expected) in told {
             assert_eq!(told.unwrap(), expected);
         }
-        assert!(
-            reaped > 0,
-            "the reaper came never first: nothing was tested"
-        );
+        assert!(reaped > 0, "the reaper came never first: nothing was tested");
     }
 
     fn one_round(round: i32) -> (Result<ExitStatus>, ExitStatus) {

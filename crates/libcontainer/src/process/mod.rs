@@ -103,11 +103,7 @@ impl ProcessId {
             Some(inode) => Birth::PidfdInode(inode),
             None => start_time_of(pid, pidfd)?,
         };
-        Ok(Self {
-            pid,
-            birth,
-            boot_id: BootId::current()?,
-        })
+        Ok(Self { pid, birth, boot_id: BootId::current()? })
     }
 
     /// The identity of the calling process.
@@ -176,11 +172,7 @@ impl LiveProcess {
     pub(crate) fn wait_exit(&self, timeout: Duration) -> Result<Life> {
         let deadline = Instant::now() + timeout;
         let events = poll_until(self.pidfd.as_fd(), PollFlags::POLLIN, Some(deadline))?;
-        Ok(if events.is_empty() {
-            Life::Alive
-        } else {
-            Life::Gone
-        })
+        Ok(if events.is_empty() { Life::Alive } else { Life::Gone })
     }
 
     /// The file that it executes; none if it has ended. `/proc/PID/exe` is a path to follow only: the
@@ -188,10 +180,7 @@ impl LiveProcess {
     pub(crate) fn executable(&self) -> Result<Option<Inode>> {
         let path = format!("/proc/{}/exe", self.pid);
         let inode = match fs::metadata(&path) {
-            Ok(file) => Some(Inode {
-                device: file.dev(),
-                number: file.ino(),
-            }),
+            Ok(file) => Some(Inode { device: file.dev(), number: file.ino() }),
             Err(error) if is_gone(&error) => None,
             Err(error) => return Err(Error::io(format!("stat(\"{path}\")"), &error)),
         };
@@ -277,11 +266,8 @@ mod tests {
 
     /// A child that lives until its standard input is closed.
     fn child() -> (Child, LiveProcess) {
-        let child = Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id().cast_signed();
         let process = LiveProcess::new(pid, pidfd_open(pid).unwrap());
         (child, process)
@@ -308,15 +294,9 @@ mod tests {
             let id: ProcessId = serde_json::from_str(&json).unwrap();
             assert_eq!(id.open().unwrap().unwrap().pid(), process.pid(), "{json}");
         }
-        assert_eq!(
-            process.wait_exit(Duration::from_millis(20)).unwrap(),
-            Life::Alive
-        );
+        assert_eq!(process.wait_exit(Duration::from_millis(20)).unwrap(), Life::Alive);
         assert_eq!(process.signal(libc::SIGKILL).unwrap(), Life::Alive);
-        assert_eq!(
-            process.wait_exit(Duration::from_secs(10)).unwrap(),
-            Life::Gone
-        );
+        assert_eq!(process.wait_exit(Duration::from_secs(10)).unwrap(), Life::Gone);
         for id in &ids {
             assert!(id.open().unwrap().is_none(), "a zombie: {id:?}");
         }
@@ -338,22 +318,13 @@ mod tests {
             panic!("no start time");
         };
         let others = [
-            ProcessId {
-                birth: Birth::StartTime(ticks - 1),
-                ..id.clone()
-            },
-            ProcessId {
-                birth: Birth::PidfdInode(1),
-                ..id.clone()
-            },
+            ProcessId { birth: Birth::StartTime(ticks - 1), ..id.clone() },
+            ProcessId { birth: Birth::PidfdInode(1), ..id.clone() },
             ProcessId {
                 boot_id: BootId("00000000-0000-0000-0000-000000000000".to_string()),
                 ..id.clone()
             },
-            ProcessId {
-                pid: 0,
-                ..id.clone()
-            },
+            ProcessId { pid: 0, ..id.clone() },
             ProcessId { pid: -1, ..id },
         ];
         for other in others {

@@ -23,10 +23,7 @@ impl Stat {
         let path = format!("/proc/{pid}/stat");
         match fs::read(&path) {
             Ok(text) => Self::parse(&text).map(Some).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Internal,
-                    format!("{path}: not as proc(5) has it"),
-                )
+                Error::new(ErrorKind::Internal, format!("{path}: not as proc(5) has it"))
             }),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(Error::io(format!("read(\"{path}\")"), &error)),
@@ -56,11 +53,7 @@ mod tests {
     fn fields_are_counted_from_the_last_parenthesis() {
         let tail = "S 1 2 3 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0 1 \
                     0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 9";
-        let good = Some(Stat {
-            state: b'S',
-            start_time: 4711,
-            exit_code: 9,
-        });
+        let good = Some(Stat { state: b'S', start_time: 4711, exit_code: 9 });
         for command in ["sh", ") Z 1", "(", "a b", "x)) R 1 ("] {
             let text = format!("42 ({command}) {tail}\n");
             assert_eq!(Stat::parse(text.as_bytes()), good, "{command}");

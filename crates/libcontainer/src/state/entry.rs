@@ -3,16 +3,18 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 use super::record::{FORMAT, Record};
 use super::{directory, exists, id, not_found};
+use crate::cgroup::Placement;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The socket on which init waits for `start`: its name in the container's directory.
@@ -23,6 +25,10 @@ const RECORD: &str = "record.json";
 
 /// No record is larger: the annotations in it come from a `config.json` that was read.
 const RECORD_LIMIT: u64 = 64 << 20;
+
+/// Where the cgroups are, once more: a symbolic link with the text of the placement, which no truncated
+/// or overwritten file takes along. It is made before the record, so that without it nothing was made.
+const CGROUPS: &str = "cgroups";
 
 /// The next record, until it is complete.
 const NEXT_RECORD: &str = "record.json.next";
@@ -65,12 +71,11 @@ impl Entry {
             let error = Error::new(ErrorKind::InvalidState, message);
             return Err(in_state_of(id, error));
         };
-        let entry = Self {
-            root,
-            directory,
-            id: id.to_string(),
-        };
-        match write_file(entry.directory(), RECORD, OFlag::O_EXCL, record) {
+        let entry = Self { root, directory, id: id.to_string() };
+        let written = entry
+            .link_cgroups(&record.intent.cgroup)
+            .and_then(|()| write_file(entry.directory(), RECORD, OFlag::O_EXCL, record));
+        match written {
             Ok(()) => Ok(entry),
             // Ours was removed, and another one made, before we could lock it: that one is not ours.
             Err(error) if error.errno() == Some(libc::EEXIST) => Err(exists()),
@@ -86,11 +91,7 @@ impl Entry {
     /// Locks the directory of a container. None if it was removed while we waited for the lock.
     pub(super) fn lock(root: OwnedFd, id: &str, deadline: Instant) -> Result<Option<Self>> {
         let directory = lock_directory(root.as_fd(), id, deadline)?;
-        Ok(directory.map(|directory| Self {
-            root,
-            directory,
-            id: id.to_string(),
-        }))
+        Ok(directory.map(|directory| Self { root, directory, id: id.to_string() }))
     }
 
     /// The container's directory. The lock belongs to this open file description: a process that
@@ -110,13 +111,36 @@ impl Entry {
         let replace = || -> Result<()> {
             write_file(directory, NEXT_RECORD, OFlag::O_TRUNC, record)?;
             renameat(directory, NEXT_RECORD, directory, RECORD).map_err(|errno| {
-                Error::os(
-                    format!("renameat(\"{NEXT_RECORD}\", \"{RECORD}\")"),
-                    errno as i32,
-                )
+                Error::os(format!("renameat(\"{NEXT_RECORD}\", \"{RECORD}\")"), errno as i32)
             })
         };
         replace().map_err(|error| in_state_of(&self.id, error))
+    }
+
+    /// Writes down the placement beside the record.
+    fn link_cgroups(&self, placement: &Placement) -> Result<()> {
+        let text = serde_json::to_string(placement)
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("JSON: {error}")))?;
+        match symlinkat(text.as_str(), self.directory(), CGROUPS) {
+            // A placement of 4 KiB and more has the record alone.
+            Ok(()) | Err(Errno::ENAMETOOLONG) => Ok(()),
+            Err(errno) => Err(Error::os(format!("symlinkat(\"{CGROUPS}\")"), errno as i32)),
+        }
+    }
+
+    /// Where the cgroups are, for whoever can't read the record. `None` if nothing was made.
+    pub(crate) fn cgroups(&self) -> Result<Option<Placement>> {
+        let text = match readlinkat(self.directory(), CGROUPS) {
+            Ok(text) => text,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => {
+                let error = Error::os(format!("readlinkat(\"{CGROUPS}\")"), errno as i32);
+                return Err(in_state_of(&self.id, error));
+            }
+        };
+        serde_json::from_slice(text.as_bytes())
+            .map(Some)
+            .map_err(|error| unreadable(&self.id, &format!("{CGROUPS}: {error}")))
     }
 
     /// Removes the directory with all that is in it, whether its record can be read or not. From the
@@ -149,7 +173,7 @@ impl Entry {
     }
 
     fn empty_and_remove(&self, name: &str) -> Result<()> {
-        for file in [GATE, RECORD] {
+        for file in [GATE, RECORD, CGROUPS] {
             directory::remove_file(self.directory(), file)?;
         }
         match unlinkat(&self.root, name, UnlinkatFlags::RemoveDir) {
@@ -319,10 +343,7 @@ fn is_interrupted(error: &std::io::Error) -> bool {
 fn unreadable(id: &str, why: &str) -> Error {
     in_state_of(
         id,
-        Error::new(
-            ErrorKind::InvalidState,
-            format!("the state is unreadable: {RECORD}: {why}"),
-        ),
+        Error::new(ErrorKind::InvalidState, format!("the state is unreadable: {RECORD}: {why}")),
     )
 }
 

@@ -46,10 +46,7 @@ pub(crate) struct Store {
 impl Store {
     /// Containers below `root`. Nothing is opened or made yet.
     pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            patience: PATIENCE,
-        }
+        Self { root: root.into(), patience: PATIENCE }
     }
 
     /// Takes an id: makes its directory, locks it, and writes the record, with which nothing else need
@@ -128,10 +125,8 @@ impl Store {
     }
 
     fn open_root(&self) -> Result<Option<OwnedFd>> {
-        let opened = fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_DIRECTORY)
-            .open(&self.root);
+        let opened =
+            fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(&self.root);
         match opened {
             Ok(root) => {
                 self.check_root(root.as_fd())?;
@@ -149,8 +144,7 @@ impl Store {
             .create(&self.root)
             .map_err(|error| self.root_error("mkdir", &error))?;
         let gone = io::Error::from_raw_os_error(libc::ENOENT);
-        self.open_root()?
-            .ok_or_else(|| self.root_error("open", &gone))
+        self.open_root()?.ok_or_else(|| self.root_error("open", &gone))
     }
 
     /// Whoever else can write here can have us remove, signal and mount what he likes.

@@ -71,11 +71,7 @@ pub(crate) struct Observed {
 impl Record {
     /// That of a container that is about to be created.
     pub(crate) fn new(intent: Intent) -> Self {
-        Self {
-            format: FORMAT,
-            intent,
-            init: None,
-        }
+        Self { format: FORMAT, intent, init: None }
     }
 
     /// Looks what became of the container.
@@ -89,11 +85,7 @@ impl Record {
         Ok(match process.executable()? {
             None => Observed::without_init(Status::Stopped),
             Some(inode) => Observed {
-                status: if inode == init.executable {
-                    Status::Created
-                } else {
-                    Status::Running
-                },
+                status: if inode == init.executable { Status::Created } else { Status::Running },
                 init: Some(process),
             },
         })
@@ -157,10 +149,7 @@ pub(super) mod tests {
         let id = ProcessId::of(pid, pidfd.as_fd()).unwrap();
         let process = LiveProcess::new(pid, pidfd);
         let executable = process.executable().unwrap().unwrap();
-        record.init = Some(Init {
-            process: id,
-            executable,
-        });
+        record.init = Some(Init { process: id, executable });
         let state = record.state().unwrap();
         assert_eq!((state.status, state.pid), (Status::Created, pid));
 

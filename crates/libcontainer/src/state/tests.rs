@@ -66,10 +66,7 @@ fn a_taken_id_is_refused_in_the_words_of_runc() {
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert!(entry.read().is_ok());
     for id in ["", "..", "a/b"] {
-        assert_eq!(
-            store.create(&record(id)).unwrap_err().kind(),
-            ErrorKind::InvalidConfig
-        );
+        assert_eq!(store.create(&record(id)).unwrap_err().kind(), ErrorKind::InvalidConfig);
     }
 }
 
@@ -105,11 +102,7 @@ fn of_eight_who_create_one_id_one_wins() {
 #[test]
 fn create_and_remove_of_one_id_do_not_harm_each_other() {
     let (_directory, store) = store();
-    let losing = [
-        ErrorKind::Exists,
-        ErrorKind::NotFound,
-        ErrorKind::InvalidState,
-    ];
+    let losing = [ErrorKind::Exists, ErrorKind::NotFound, ErrorKind::InvalidState];
     thread::scope(|scope| {
         for creates in [true, true, true, false, false, false] {
             let store = &store;
@@ -146,11 +139,7 @@ fn the_lock_is_waited_for_and_then_given_up() {
     let error = store.lock("a").unwrap_err();
     assert!(begin.elapsed() >= store.patience);
     assert_eq!(error.errno(), Some(libc::EWOULDBLOCK));
-    assert!(
-        error
-            .to_string()
-            .starts_with("state of container a: another operation")
-    );
+    assert!(error.to_string().starts_with("state of container a: another operation"));
     assert!(store.read("a").is_ok(), "reading takes no lock");
 
     store.patience = Duration::from_secs(10);
@@ -215,10 +204,7 @@ fn a_damaged_record_is_told_and_can_be_removed() {
         assert!(error.to_string().starts_with(&start), "{error}");
         assert_eq!(error.kind(), ErrorKind::InvalidState);
         let list = store.list().unwrap();
-        let readable: Vec<_> = list
-            .iter()
-            .map(|(id, r)| (id.as_str(), r.is_ok()))
-            .collect();
+        let readable: Vec<_> = list.iter().map(|(id, r)| (id.as_str(), r.is_ok())).collect();
         assert_eq!(readable, [("bad", false), ("good", true)]);
         let entry = store.lock("bad").unwrap();
         assert!(entry.read().is_err());
@@ -283,10 +269,7 @@ fn ids_may_be_as_long_as_names() {
     let too_long = "x".repeat(256);
     let error = store.create(&record(&too_long)).unwrap_err();
     assert_eq!(error.errno(), Some(libc::ENAMETOOLONG));
-    for error in [
-        store.lock(&too_long).unwrap_err(),
-        store.read(&too_long).unwrap_err(),
-    ] {
+    for error in [store.lock(&too_long).unwrap_err(), store.read(&too_long).unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }
@@ -300,10 +283,7 @@ fn a_symbolic_link_is_no_container() {
     assert_eq!(store.list().unwrap().len(), 1);
     assert_eq!(store.read("b").unwrap_err().errno(), Some(libc::ELOOP));
     assert_eq!(store.lock("b").unwrap_err().errno(), Some(libc::ENOTDIR));
-    assert_eq!(
-        store.create(&record("b")).unwrap_err().kind(),
-        ErrorKind::Exists
-    );
+    assert_eq!(store.create(&record("b")).unwrap_err().kind(), ErrorKind::Exists);
 }
 
 #[test]
@@ -384,14 +364,7 @@ fn on_tmpfs(options: &str, test: impl FnOnce(&Store) + Send) {
             mount(none, "/", none, private, none).unwrap();
             let options = format!("mode=0700,{options}");
             let tmpfs = Some("tmpfs");
-            mount(
-                tmpfs,
-                &store.root,
-                tmpfs,
-                MsFlags::empty(),
-                Some(options.as_str()),
-            )
-            .unwrap();
+            mount(tmpfs, &store.root, tmpfs, MsFlags::empty(), Some(options.as_str())).unwrap();
             test(&store);
         });
     });
@@ -427,13 +400,7 @@ fn without_inodes_create_fails_cleanly() {
                     Ok(_) => continue,
                     Err(error) => assert_eq!(error.errno(), Some(libc::ENOSPC), "{error}"),
                 }
-                assert!(
-                    store
-                        .list()
-                        .unwrap()
-                        .iter()
-                        .all(|(_, record)| record.is_ok())
-                );
+                assert!(store.list().unwrap().iter().all(|(_, record)| record.is_ok()));
                 return;
             }
             panic!("there were inodes enough");

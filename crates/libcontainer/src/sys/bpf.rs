@@ -144,11 +144,7 @@ pub(crate) fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<u32>, Errno>
 
 /// `BPF_PROG_GET_FD_BY_ID`. The descriptor is close-on-exec.
 pub(crate) fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
-    let mut attr = ById {
-        prog_id: id,
-        next_id: 0,
-        open_flags: 0,
-    };
+    let mut attr = ById { prog_id: id, next_id: 0, open_flags: 0 };
     // SAFETY: `attr` is the part of the union that BPF_PROG_GET_FD_BY_ID reads, and holds no pointer.
     let fd = unsafe { bpf(BPF_PROG_GET_FD_BY_ID, &raw mut attr) }?;
     Ok(own(fd))

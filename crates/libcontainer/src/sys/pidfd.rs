@@ -39,13 +39,7 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Resu
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: the descriptor is borrowed for the call; a null `info` is allowed and is not read.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            no_info,
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0)
     };
     Errno::result(result).map(drop)
 }
@@ -80,10 +74,7 @@ pub(crate) fn pidfd_info(pidfd: BorrowedFd<'_>) -> nix::Result<PidfdInfo> {
     let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
     Errno::result(result)?;
     let exited = info.mask & u64::from(libc::PIDFD_INFO_EXIT) != 0;
-    Ok(PidfdInfo {
-        pid: info.pid.cast_signed(),
-        wait_status: exited.then_some(info.exit_code),
-    })
+    Ok(PidfdInfo { pid: info.pid.cast_signed(), wait_status: exited.then_some(info.exit_code) })
 }
 
 /// A child with a pid that we choose, which sleeps until it is killed: `clone3(set_tid)`.
@@ -100,10 +91,7 @@ pub(crate) fn sleeping_child_with_pid(pid: i32) -> nix::Result<()> {
     // nothing but the two system calls below.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size) };
     if result == 0 {
-        let for_ever = libc::timespec {
-            tv_sec: 60,
-            tv_nsec: 0,
-        };
+        let for_ever = libc::timespec { tv_sec: 60, tv_nsec: 0 };
         // SAFETY: `for_ever` outlives the call, and a null remainder is allowed.
         unsafe { libc::syscall(libc::SYS_nanosleep, &raw const for_ever, 0) };
         // SAFETY: exit_group takes an integer and does not return.

@@ -32,22 +32,14 @@ pub(crate) const FLOOR: [Probe; 7] = [
 ];
 
 /// Linux 5.12.
-pub(crate) const MOUNT_SETATTR: Probe = probe(
-    "mount_setattr",
-    libc::SYS_mount_setattr,
-    [-1, 0, NO_FLAGS, 0, 0],
-);
+pub(crate) const MOUNT_SETATTR: Probe =
+    probe("mount_setattr", libc::SYS_mount_setattr, [-1, 0, NO_FLAGS, 0, 0]);
 
 /// Flags that no call has: all bits of an `unsigned int`.
 const NO_FLAGS: libc::c_long = 0xffff_ffff;
 
 const fn probe(name: &'static str, number: libc::c_long, arguments: [libc::c_long; 5]) -> Probe {
-    Probe {
-        name,
-        number,
-        arguments,
-        privilege_first: false,
-    }
+    Probe { name, number, arguments, privilege_first: false }
 }
 
 const fn privileged(
@@ -143,10 +135,7 @@ pub(crate) fn forbid(number: libc::c_long, errno: Errno) {
         statement(libc::BPF_RET | libc::BPF_K, 0, refusal),
         statement(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
     ];
-    let program = libc::sock_fprog {
-        len: 4,
-        filter: filter.as_mut_ptr(),
-    };
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
     // SAFETY: the call takes integers and touches no memory of ours.
     let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     assert_eq!(result, 0);

@@ -55,11 +55,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     let mut shared = Shared {
         executable: spawn.executable.as_raw_fd(),
         inherited: spawn.inherited.as_raw_fd(),
-        arguments: [
-            spawn.arguments[0].as_ptr(),
-            spawn.arguments[1].as_ptr(),
-            ptr::null(),
-        ],
+        arguments: [spawn.arguments[0].as_ptr(), spawn.arguments[1].as_ptr(), ptr::null()],
         environment: [ptr::null()],
         failure: None,
     };
@@ -83,25 +79,16 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     let pid = clone3(&arguments, &mut shared);
     restore_signals(blocked);
     drop(stack);
-    let pid = Errno::result(pid).map_err(|errno| SpawnError {
-        call: "clone3",
-        errno,
-    })?;
+    let pid = Errno::result(pid).map_err(|errno| SpawnError { call: "clone3", errno })?;
     // SAFETY: the kernel has just made this descriptor for us, so that nobody else owns it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    let child = Child {
-        pid: i32::try_from(pid).unwrap_or(0),
-        pidfd,
-    };
+    let child = Child { pid: i32::try_from(pid).unwrap_or(0), pidfd };
     match shared.failure {
         None => Ok(child),
         Some((call, errno)) => {
             // It has exited; its status says nothing more.
             super::pidfd::waitid(std::os::fd::AsFd::as_fd(&child.pidfd)).ok();
-            Err(SpawnError {
-                call,
-                errno: Errno::from_raw(errno),
-            })
+            Err(SpawnError { call, errno: Errno::from_raw(errno) })
         }
     }
 }

@@ -30,10 +30,7 @@ pub(crate) enum FlagsEnd {
 impl FlagsEnd {
     /// A command says so by a positional that allows hyphens.
     pub(crate) fn of(definition: &Command) -> Self {
-        if definition
-            .get_positionals()
-            .any(Arg::is_allow_hyphen_values_set)
-        {
+        if definition.get_positionals().any(Arg::is_allow_hyphen_values_set) {
             Self::FirstPositional
         } else {
             Self::Never
@@ -63,10 +60,7 @@ impl Parsed {
             }
             argument
         });
-        flags
-            .chain([OsString::from("--")])
-            .chain(self.positionals)
-            .collect()
+        flags.chain([OsString::from("--")]).chain(self.positionals).collect()
     }
 
     /// Drops what an earlier occurrence of the flag has said, unless the flag collects values.
@@ -129,10 +123,7 @@ fn split(argument: &OsStr) -> Result<Option<(String, Option<OsString>)>, Misuse>
         return Err(Misuse::Flag(format!("bad flag syntax: {text}")));
     }
     let (name, value) = match body.iter().position(|&byte| byte == b'=') {
-        Some(at) => (
-            &body[..at],
-            Some(OsString::from_vec(body[at + 1..].to_vec())),
-        ),
+        Some(at) => (&body[..at], Some(OsString::from_vec(body[at + 1..].to_vec()))),
         None => (body, None),
     };
     Ok(Some((String::from_utf8_lossy(name).into_owned(), value)))
@@ -156,9 +147,7 @@ fn boolean(name: &str, value: Option<&OsStr>) -> Result<bool, Misuse> {
     let Some(value) = value else { return Ok(true) };
     parse_bool(value).ok_or_else(|| {
         let value = value.to_string_lossy();
-        Misuse::Flag(format!(
-            "invalid boolean value {value:?} for -{name}: parse error"
-        ))
+        Misuse::Flag(format!("invalid boolean value {value:?} for -{name}: parse error"))
     })
 }
 
@@ -174,10 +163,8 @@ pub(crate) fn parse_bool(text: &OsStr) -> Option<bool> {
 /// Compares the number of positionals with what the definition asks for.
 pub(crate) fn check_count(definition: &Command, count: usize) -> Result<(), Misuse> {
     let most = definition.get_positionals().count();
-    let least = definition
-        .get_positionals()
-        .filter(|positional| positional.is_required_set())
-        .count();
+    let least =
+        definition.get_positionals().filter(|positional| positional.is_required_set()).count();
     let wanted = match (least, most) {
         (least, most) if (least..=most).contains(&count) => return Ok(()),
         (least, most) if least == most => format!("exactly {most} argument(s)"),

@@ -38,11 +38,8 @@ fn parse_words(definition: &Command, line: &[&str]) -> Result<String, Misuse> {
     if parsed.help {
         return Ok("help".into());
     }
-    let words: Vec<_> = parsed
-        .into_arguments()
-        .iter()
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let words: Vec<_> =
+        parsed.into_arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect();
     Ok(words.join(" "))
 }
 
@@ -64,10 +61,7 @@ fn go_command_lines_become_clap_ones() {
         (&["--memory-swap", "-1", "y"], "--memory-swap=-1 -- y"),
         (&["--bundle", "--detach", "y"], "--bundle=--detach -- y"),
         (&["--bundle", "--", "y"], "--bundle=-- -- y"),
-        (
-            &["-e", "A=1,2", "--env", "B=", "y"],
-            "--env=A=1,2 --env=B= -- y",
-        ),
+        (&["-e", "A=1,2", "--env", "B=", "y"], "--env=A=1,2 --env=B= -- y"),
         (&["--detach=true", "y"], "--detach -- y"),
         (&["-d=0", "y"], "-- y"),
         (&["-d", "--detach=false", "y"], "-- y"),
@@ -81,11 +75,7 @@ fn go_command_lines_become_clap_ones() {
         (&["--help=false", "y"], "-- y"),
     ];
     for (line, expected) in cases {
-        assert_eq!(
-            parse_words(&sample, line).as_deref(),
-            Ok(*expected),
-            "{line:?}"
-        );
+        assert_eq!(parse_words(&sample, line).as_deref(), Ok(*expected), "{line:?}");
     }
 }
 
@@ -100,11 +90,7 @@ fn a_greedy_command_keeps_what_follows_its_first_positional() {
         (&["-a", "--", "-y", "--", "9"], "--all -- -y -- 9"),
     ];
     for (line, expected) in cases {
-        assert_eq!(
-            parse_words(&kill, line).as_deref(),
-            Ok(*expected),
-            "{line:?}"
-        );
+        assert_eq!(parse_words(&kill, line).as_deref(), Ok(*expected), "{line:?}");
     }
 }
 
@@ -119,14 +105,8 @@ fn misuse_is_told_in_the_words_of_go() {
         (&["-é"], "flag provided but not defined: -é"),
         (&["--bundle"], "flag needs an argument: --bundle"),
         (&["y", "-b"], "flag needs an argument: --b"),
-        (
-            &["--detach=maybe"],
-            "invalid boolean value \"maybe\" for -detach: parse error",
-        ),
-        (
-            &["--detach="],
-            "invalid boolean value \"\" for -detach: parse error",
-        ),
+        (&["--detach=maybe"], "invalid boolean value \"maybe\" for -detach: parse error"),
+        (&["--detach="], "invalid boolean value \"\" for -detach: parse error"),
         (&["---x"], "bad flag syntax: ---x"),
         (&["-=x"], "bad flag syntax: -=x"),
     ];
@@ -142,28 +122,12 @@ fn positionals_are_counted() {
     let kill = <Greedy as clap::CommandFactory>::command();
     for (definition, count, expected) in [
         (&sample, 1, None),
-        (
-            &sample,
-            0,
-            Some("\"restore\" requires exactly 1 argument(s)"),
-        ),
-        (
-            &sample,
-            2,
-            Some("\"restore\" requires exactly 1 argument(s)"),
-        ),
+        (&sample, 0, Some("\"restore\" requires exactly 1 argument(s)")),
+        (&sample, 2, Some("\"restore\" requires exactly 1 argument(s)")),
         (&kill, 1, None),
         (&kill, 2, None),
-        (
-            &kill,
-            0,
-            Some("\"kill\" requires a minimum of 1 argument(s)"),
-        ),
-        (
-            &kill,
-            3,
-            Some("\"kill\" requires a maximum of 2 argument(s)"),
-        ),
+        (&kill, 0, Some("\"kill\" requires a minimum of 1 argument(s)")),
+        (&kill, 3, Some("\"kill\" requires a maximum of 2 argument(s)")),
     ] {
         let expected = expected.map_or(Ok(()), |text| Err(Misuse::Count(text.to_string())));
         assert_eq!(check_count(definition, count), expected, "{count}");

@@ -34,10 +34,7 @@ pub(crate) fn read_globals(
         return Ok(Request::Help);
     }
     let rest = parsed.positionals.clone();
-    let flags_only = Parsed {
-        positionals: Vec::new(),
-        ..parsed
-    };
+    let flags_only = Parsed { positionals: Vec::new(), ..parsed };
     let matches = read(definition, flags_only)?;
     let globals = <Globals as clap::FromArgMatches>::from_arg_matches(&matches)
         .map_err(|error| invalid_value(&error))?;
@@ -71,16 +68,11 @@ fn invalid_value(error: &clap::Error) -> Misuse {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    match (
-        text(ContextKind::InvalidArg),
-        text(ContextKind::InvalidValue),
-    ) {
+    match (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) {
         (Some(flag), Some(value)) if flag.starts_with('-') => {
             let name = flag.trim_start_matches('-');
             let name = name.split([' ', '=']).next().unwrap_or(name);
-            Misuse::Flag(format!(
-                "invalid value {value:?} for flag -{name}: parse error"
-            ))
+            Misuse::Flag(format!("invalid value {value:?} for flag -{name}: parse error"))
         }
         _ => {
             let text = error.to_string();
@@ -122,11 +114,7 @@ mod tests {
             ("/../..", "/"),
             ("/a/..", "/"),
         ] {
-            assert_eq!(
-                absolute(Path::new(path)).unwrap(),
-                Path::new(clean),
-                "{path}"
-            );
+            assert_eq!(absolute(Path::new(path)).unwrap(), Path::new(clean), "{path}");
         }
         let here = std::env::current_dir().unwrap();
         assert_eq!(absolute(Path::new("a/../b")).unwrap(), here.join("b"));

@@ -40,14 +40,9 @@ pub(crate) fn global_help(
     commands: &[Command],
     version: &str,
 ) -> String {
-    let mut rows: Vec<_> = commands
-        .iter()
-        .map(|command| (command.get_name().to_string(), about(command)))
-        .collect();
-    rows.push((
-        "help, h".into(),
-        "show a list of commands, or help for one command".into(),
-    ));
+    let mut rows: Vec<_> =
+        commands.iter().map(|command| (command.get_name().to_string(), about(command))).collect();
+    rows.push(("help, h".into(), "show a list of commands, or help for one command".into()));
     let mut text = format!(
         "NAME:\n   {program} - {}\n\n{DESCRIPTION}\n\nUSAGE:\n   {program} [global options] command \
          [command options] [arguments...]\n\nVERSION:\n   {version}\n\nCOMMANDS:\n",
@@ -68,20 +63,13 @@ pub(crate) fn command_help(program: &str, command: &Command) -> String {
     );
     for positional in command.get_positionals() {
         let id = positional.get_id();
-        let (open, close) = if positional.is_required_set() {
-            ('<', '>')
-        } else {
-            ('[', ']')
-        };
+        let (open, close) = if positional.is_required_set() { ('<', '>') } else { ('[', ']') };
         // Writing to a String does not fail.
         let _ = write!(text, " {open}{id}{close}");
     }
     text.push('\n');
     // clap has the one line that stands above in the long description too.
-    let long = command
-        .get_long_about()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
     if let Some(description) = long.strip_prefix(&about(command)) {
         let _ = write!(text, "\nDESCRIPTION:\n   {}\n", description.trim());
     }
@@ -91,16 +79,11 @@ pub(crate) fn command_help(program: &str, command: &Command) -> String {
 }
 
 fn about(command: &Command) -> String {
-    command
-        .get_about()
-        .map(ToString::to_string)
-        .unwrap_or_default()
+    command.get_about().map(ToString::to_string).unwrap_or_default()
 }
 
 fn options(command: &Command) -> Vec<(String, String)> {
-    let flags = command
-        .get_arguments()
-        .filter(|flag| !flag.is_positional() && !flag.is_hide_set());
+    let flags = command.get_arguments().filter(|flag| !flag.is_positional() && !flag.is_hide_set());
     let mut rows: Vec<_> = flags
         .map(|flag| {
             let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
@@ -113,11 +96,7 @@ fn options(command: &Command) -> Vec<(String, String)> {
 
 /// `--bundle value, -b value`.
 fn spelling(flag: &Arg) -> String {
-    let value = if flag.get_action().takes_values() {
-        " value"
-    } else {
-        ""
-    };
+    let value = if flag.get_action().takes_values() { " value" } else { "" };
     let long = flag.get_long().map(|long| format!("--{long}{value}"));
     let short = flag.get_short().map(|short| format!("-{short}{value}"));
     long.into_iter().chain(short).collect::<Vec<_>>().join(", ")

@@ -44,22 +44,11 @@ impl Creation {
         let listen_fds = listen_fds::count();
         let bundle = self.bundle(listen_fds)?;
         let Some(preserve_fds) = self.preserve_fds.checked_add(listen_fds) else {
-            bail!(
-                "--preserve-fds {}: too many file descriptors",
-                self.preserve_fds
-            );
+            bail!("--preserve-fds {}: too many file descriptors", self.preserve_fds);
         };
         log::debug!("create {id} from {}", bundle.directory().display());
-        let pivot = if self.no_pivot {
-            Pivot::MoveMount
-        } else {
-            Pivot::PivotRoot
-        };
-        let options = CreateOptions {
-            preserve_fds,
-            pivot,
-            ..CreateOptions::default()
-        };
+        let pivot = if self.no_pivot { Pivot::MoveMount } else { Pivot::PivotRoot };
+        let options = CreateOptions { preserve_fds, pivot, ..CreateOptions::default() };
         let created = state_root::runtime(globals)?.create(id, &bundle, &options)?;
         for warning in &created.warnings {
             log::warn!("{warning}");
@@ -79,9 +68,7 @@ impl Creation {
         if listen_fds == 0 {
             return Ok(Bundle::load(directory)?);
         }
-        let mut spec = Config::from_path(&directory.join("config.json"))?
-            .spec()
-            .clone();
+        let mut spec = Config::from_path(&directory.join("config.json"))?.spec().clone();
         if let Some(process) = spec.process_mut() {
             let mut environment = process.env().clone().unwrap_or_default();
             environment.extend(listen_fds::environment(listen_fds));
@@ -94,10 +81,9 @@ impl Creation {
         if globals.systemd_cgroup {
             bail!("--systemd-cgroup is not supported yet");
         }
-        for (option, value) in [
-            ("--console-socket", &self.console_socket),
-            ("--pidfd-socket", &self.pidfd_socket),
-        ] {
+        for (option, value) in
+            [("--console-socket", &self.console_socket), ("--pidfd-socket", &self.pidfd_socket)]
+        {
             if args::given(value.as_ref()).is_some() {
                 bail!("{option} is not supported yet");
             }

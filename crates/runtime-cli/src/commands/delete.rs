@@ -18,11 +18,8 @@ pub(crate) struct Delete {
 
 impl super::Execute for Delete {
     fn execute(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let which = if self.force {
-            libcontainer::Delete::Force
-        } else {
-            libcontainer::Delete::Stopped
-        };
+        let which =
+            if self.force { libcontainer::Delete::Force } else { libcontainer::Delete::Stopped };
         state_root::runtime(globals)?.delete(&self.id, which)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -14,12 +14,7 @@ use crate::state_root;
 ///
 /// The signal is a number or a name: 9, KILL, SIGKILL.
 #[derive(Debug, clap::Parser)]
-#[command(
-    name = "kill",
-    disable_help_flag = true,
-    verbatim_doc_comment,
-    args_override_self = true
-)]
+#[command(name = "kill", disable_help_flag = true, verbatim_doc_comment, args_override_self = true)]
 pub(crate) struct Kill {
     /// do not fail if the container isn't running
     #[arg(long, short)]
@@ -52,9 +47,7 @@ fn number(text: &str) -> anyhow::Result<i32> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let signal = Signal::from_str(&format!("SIG{name}"));
-    signal
-        .map(|signal| signal as i32)
-        .map_err(|_errno| anyhow!("unknown signal {text:?}"))
+    signal.map(|signal| signal as i32).map_err(|_errno| anyhow!("unknown signal {text:?}"))
 }
 
 #[cfg(test)]

@@ -34,10 +34,7 @@ impl super::Execute for List {
         let states = readable(state_root::runtime(globals)?.list()?);
         let format = self.format.as_deref().unwrap_or(OsStr::new("table"));
         let output = if self.quiet {
-            states
-                .iter()
-                .map(|state| format!("{}\n", state.id))
-                .collect()
+            states.iter().map(|state| format!("{}\n", state.id)).collect()
         } else if format == "table" {
             as_table(&states)
         } else if format == "json" {
@@ -67,17 +64,13 @@ fn readable(entries: Vec<ListEntry>) -> Vec<State> {
 }
 
 fn with_owners(states: &[State]) -> impl Iterator<Item = StateJson<'_>> {
-    states
-        .iter()
-        .map(|state| StateJson::new(state, owner::name(state.owner)))
+    states.iter().map(|state| StateJson::new(state, owner::name(state.owner)))
 }
 
 fn as_table(states: &[State]) -> String {
     let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(ToString::to_string);
-    let rows: Vec<_> = [header]
-        .into_iter()
-        .chain(with_owners(states).map(|state| state.row()))
-        .collect();
+    let rows: Vec<_> =
+        [header].into_iter().chain(with_owners(states).map(|state| state.row())).collect();
     table::render(&rows)
 }
 

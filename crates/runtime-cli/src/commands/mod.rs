@@ -48,11 +48,7 @@ const COMMANDS: [Command; 9] = [
 ];
 
 const fn command<C: Execute>(name: &'static str) -> Command {
-    Command {
-        name,
-        definition: C::command,
-        run: run::<C>,
-    }
+    Command { name, definition: C::command, run: run::<C> }
 }
 
 fn run<C: Execute>(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -61,14 +57,11 @@ fn run<C: Execute>(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<Ex
 
 /// The command of this name, or an error with this exit code.
 pub(crate) fn find(name: &OsStr, code: u8) -> Result<&'static Command, UsageError> {
-    COMMANDS
-        .iter()
-        .find(|command| command.name == name)
-        .ok_or_else(|| UsageError {
-            message: format!("No help topic for '{}'", name.to_string_lossy()),
-            help: String::new(),
-            code,
-        })
+    COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| UsageError {
+        message: format!("No help topic for '{}'", name.to_string_lossy()),
+        help: String::new(),
+        code,
+    })
 }
 
 /// Prints the help of a command.
@@ -80,10 +73,7 @@ pub(crate) fn help(program: &str, topic: &OsStr) -> anyhow::Result<ExitCode> {
 
 /// The help of the program.
 pub(crate) fn program_help(program: &str) -> String {
-    let definitions: Vec<_> = COMMANDS
-        .iter()
-        .map(|command| (command.definition)())
-        .collect();
+    let definitions: Vec<_> = COMMANDS.iter().map(|command| (command.definition)()).collect();
     args::global_help(program, &Globals::command(), &definitions, &version())
 }
 
@@ -118,9 +108,7 @@ mod tests {
 
     /// What a command line comes to: the globals that matter, the command, and what it was given.
     fn understand(line: &str) -> String {
-        let words = line
-            .split(' ')
-            .map(|word| if word == "''" { "" } else { word });
+        let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
         let Ok(args::Request::Run((globals, rest))) = args::read_globals(words.map(Into::into))
         else {
             return "not understood".into();
@@ -132,11 +120,7 @@ mod tests {
             return "command not understood".into();
         };
         let text = |value: Option<OsString>| value.unwrap_or_default().into_string().unwrap();
-        let mut said = vec![
-            text(globals.root),
-            text(globals.log),
-            text(globals.log_format),
-        ];
+        let mut said = vec![text(globals.root), text(globals.log), text(globals.log_format)];
         said.extend(globals.systemd_cgroup.then(|| "systemd".into()));
         said.extend(globals.debug.then(|| "debug".into()));
         said.push(command.name.into());
@@ -173,10 +157,7 @@ mod tests {
             "--root /r --log /l --log-format json delete --force ID",
             "/l /r container-id=ID delete force=true json",
         ),
-        (
-            "--root /r --log /l --log-format json list --format=json",
-            "/l /r format=json json list",
-        ),
+        ("--root /r --log /l --log-format json list --format=json", "/l /r format=json json list"),
         // conmon
         (
             "--systemd-cgroup --root=/r create --bundle /b --pid-file /p --preserve-fds 2 --console-socket /c ID",
@@ -184,10 +165,7 @@ mod tests {
         ),
         // podman, and CRI-O
         ("kill ID 15", "container-id=ID kill signal=15"),
-        (
-            "--log-format=json --log=/l start ID",
-            "/l container-id=ID json start",
-        ),
+        ("--log-format=json --log=/l start ID", "/l container-id=ID json start"),
         (
             "--root /r --systemd-cgroup kill -a ID 9",
             "/r all=true container-id=ID kill signal=9 systemd",
@@ -212,10 +190,7 @@ mod tests {
             "-root /r run -no-subreaper -d -- -x",
             "/r container-id=-x detach=true no_subreaper=true run",
         ),
-        (
-            "create --console-socket '' ID",
-            "console_socket= container-id=ID create",
-        ),
+        ("create --console-socket '' ID", "console_socket= container-id=ID create"),
         ("create ID --bundle /b", "bundle=/b container-id=ID create"),
         ("kill ID -9", "container-id=ID kill signal=-9"),
         ("--rootless=maybe list", "list"),

@@ -16,12 +16,7 @@ use crate::text;
 /// The run command creates a container from a bundle and starts it. In the foreground it forwards signals
 /// to the container's process, waits for it, deletes the container, and exits as the process did.
 #[derive(Debug, clap::Parser)]
-#[command(
-    name = "run",
-    disable_help_flag = true,
-    verbatim_doc_comment,
-    args_override_self = true
-)]
+#[command(name = "run", disable_help_flag = true, verbatim_doc_comment, args_override_self = true)]
 pub(crate) struct Run {
     #[command(flatten)]
     creation: Creation,
@@ -40,8 +35,7 @@ pub(crate) struct Run {
 
 impl super::Execute for Run {
     fn execute(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        self.run(globals)
-            .with_context(|| format!("{} run failed", globals.program))
+        self.run(globals).with_context(|| format!("{} run failed", globals.program))
     }
 }
 

@@ -21,12 +21,7 @@ const ROOTLESS_TEMPLATE: &str = include_str!("../../../../fixtures/spec-rootless
 /// The spec command writes a starter "config.json" for a bundle. It runs a shell in the root filesystem
 /// "rootfs" beside it; edit it to suit.
 #[derive(Debug, clap::Parser)]
-#[command(
-    name = "spec",
-    disable_help_flag = true,
-    verbatim_doc_comment,
-    args_override_self = true
-)]
+#[command(name = "spec", disable_help_flag = true, verbatim_doc_comment, args_override_self = true)]
 pub(crate) struct Spec {
     /// path to the root of the bundle directory
     #[arg(long, short)]
@@ -39,10 +34,7 @@ pub(crate) struct Spec {
 impl super::Execute for Spec {
     fn execute(self, _globals: &Globals) -> anyhow::Result<ExitCode> {
         let unified = matches!(Layout::probe()?, Layout::V2(_));
-        let ids = (
-            nix::unistd::geteuid().as_raw(),
-            nix::unistd::getegid().as_raw(),
-        );
+        let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
         let spec = generate(self.rootless.then_some(ids), unified)?;
         let directory = args::given(self.bundle.as_ref()).unwrap_or_default();
         write(&Path::new(directory).join("config.json"), &spec)?;
@@ -52,11 +44,7 @@ impl super::Execute for Spec {
 
 /// The template, for a user and group or for root, on a host that has only cgroup v2 or not.
 fn generate(rootless: Option<(u32, u32)>, unified: bool) -> anyhow::Result<Vec<u8>> {
-    let template = if rootless.is_some() {
-        ROOTLESS_TEMPLATE
-    } else {
-        TEMPLATE
-    };
+    let template = if rootless.is_some() { ROOTLESS_TEMPLATE } else { TEMPLATE };
     let mut spec: Value = serde_json::from_str(template).context("read the template")?;
     let linux = &mut spec["linux"];
     if let Some((uid, gid)) = rootless {
@@ -92,10 +80,7 @@ mod tests {
 
     fn types(spec: &Value) -> Vec<&str> {
         let namespaces = spec["linux"]["namespaces"].as_array().unwrap();
-        namespaces
-            .iter()
-            .map(|n| n["type"].as_str().unwrap())
-            .collect()
+        namespaces.iter().map(|n| n["type"].as_str().unwrap()).collect()
     }
 
     #[test]

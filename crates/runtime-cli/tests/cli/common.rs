@@ -27,11 +27,7 @@ pub(crate) fn says(arguments: &[&str]) -> Said {
 
 /// Calls a command.
 pub(crate) fn output(command: &mut Command) -> Said {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command.output().unwrap();
     Said {
         code: status.code().unwrap(),
         stdout: String::from_utf8(stdout).unwrap(),

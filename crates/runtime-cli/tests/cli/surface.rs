@@ -8,9 +8,8 @@ use std::process::Stdio;
 use crate::common::{self, TARE, says, tare};
 use serde_json::Value;
 
-const COMMANDS: [&str; 9] = [
-    "create", "delete", "features", "kill", "list", "run", "spec", "start", "state",
-];
+const COMMANDS: [&str; 9] =
+    ["create", "delete", "features", "kill", "list", "run", "spec", "start", "state"];
 
 #[test]
 fn the_version_is_what_moby_and_go_runc_parse() {
@@ -19,10 +18,7 @@ fn the_version_is_what_moby_and_go_runc_parse() {
         assert_eq!(said.code, 0);
         assert_eq!(said.stderr, "");
         let lines: Vec<_> = said.stdout.lines().collect();
-        assert_eq!(
-            lines[0],
-            format!("tare version {}", env!("CARGO_PKG_VERSION"))
-        );
+        assert_eq!(lines[0], format!("tare version {}", env!("CARGO_PKG_VERSION")));
         assert!(lines[1].starts_with("commit: "), "{lines:?}");
         assert_eq!(lines[2], "spec: 1.3.0");
     }
@@ -30,27 +26,14 @@ fn the_version_is_what_moby_and_go_runc_parse() {
 
 #[test]
 fn help_begins_with_the_name_and_goes_to_stdout() {
-    for line in [
-        &[][..],
-        &["-h"],
-        &["--help"],
-        &["help"],
-        &["h"],
-        &["--root", "/r", "-help"],
-    ] {
+    for line in [&[][..], &["-h"], &["--help"], &["help"], &["h"], &["--root", "/r", "-help"]] {
         let said = says(line);
         assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{line:?}");
         let mut lines = said.stdout.lines();
         assert_eq!(lines.next(), Some("NAME:"));
-        assert_eq!(
-            lines.next(),
-            Some("   tare - Open Container Initiative runtime")
-        );
+        assert_eq!(lines.next(), Some("   tare - Open Container Initiative runtime"));
         for command in COMMANDS {
-            assert!(
-                said.stdout.contains(&format!("\n   {command} ")),
-                "{command}"
-            );
+            assert!(said.stdout.contains(&format!("\n   {command} ")), "{command}");
         }
         assert!(!said.stdout.contains("checkpoint"));
     }
@@ -59,10 +42,7 @@ fn help_begins_with_the_name_and_goes_to_stdout() {
             let said = says(&line);
             assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{line:?}");
             let second = said.stdout.lines().nth(1).unwrap();
-            assert!(
-                second.starts_with(&format!("   tare {command} - ")),
-                "{second}"
-            );
+            assert!(second.starts_with(&format!("   tare {command} - ")), "{second}");
         }
     }
 }
@@ -73,11 +53,7 @@ fn the_name_of_the_program_is_the_one_it_was_called_by() {
     let link = directory.path().join("runc");
     symlink(TARE, &link).unwrap();
     let said = common::output(std::process::Command::new(link).arg("state").arg("-h"));
-    assert!(
-        said.stdout.starts_with("NAME:\n   runc state - "),
-        "{}",
-        said.stdout
-    );
+    assert!(said.stdout.starts_with("NAME:\n   runc state - "), "{}", said.stdout);
 }
 
 /// A command line, the exit code, the first line of the standard output, and the message.
@@ -106,48 +82,18 @@ const MISUSES: &[Misuse] = &[
         "Incorrect Usage: flag needs an argument: --bundle",
         "flag needs an argument: --bundle",
     ),
-    (
-        &["state"],
-        1,
-        "Incorrect Usage.",
-        r#"tare: \"state\" requires exactly 1 argument(s)"#,
-    ),
-    (
-        &["spec", "x"],
-        1,
-        "Incorrect Usage.",
-        r#"tare: \"spec\" requires exactly 0 argument(s)"#,
-    ),
-    (
-        &["kill"],
-        1,
-        "Incorrect Usage.",
-        r#"tare: \"kill\" requires a minimum of 1 argument(s)"#,
-    ),
+    (&["state"], 1, "Incorrect Usage.", r#"tare: \"state\" requires exactly 1 argument(s)"#),
+    (&["spec", "x"], 1, "Incorrect Usage.", r#"tare: \"spec\" requires exactly 0 argument(s)"#),
+    (&["kill"], 1, "Incorrect Usage.", r#"tare: \"kill\" requires a minimum of 1 argument(s)"#),
     (
         &["create", "--preserve-fds", "x", "y"],
         1,
         r#"Incorrect Usage: invalid value "x" for flag -preserve-fds: parse error"#,
         r#"invalid value \"x\" for flag -preserve-fds: parse error"#,
     ),
-    (
-        &["--log-format", "xx", "list"],
-        1,
-        "",
-        "invalid log-format: xx",
-    ),
-    (
-        &["--root", "/", "list"],
-        1,
-        "",
-        "Option --root argument should not be set to /",
-    ),
-    (
-        &["--root", "/nonexistent", "list"],
-        1,
-        "",
-        "open /nonexistent: no such file or directory",
-    ),
+    (&["--log-format", "xx", "list"], 1, "", "invalid log-format: xx"),
+    (&["--root", "/", "list"], 1, "", "Option --root argument should not be set to /"),
+    (&["--root", "/nonexistent", "list"], 1, "", "open /nonexistent: no such file or directory"),
     (
         &["--log", "/nonexistent/log", "list"],
         1,
@@ -161,16 +107,9 @@ fn misuse_is_told_as_by_runc() {
     for &(line, code, first, message) in MISUSES {
         let said = says(line);
         assert_eq!(said.code, code, "{line:?}");
-        assert_eq!(
-            said.stdout.lines().next().unwrap_or_default(),
-            first,
-            "{line:?}"
-        );
+        assert_eq!(said.stdout.lines().next().unwrap_or_default(), first, "{line:?}");
         let (time, rest) = said.stderr.split_once(' ').unwrap();
-        assert!(
-            time.starts_with("time=\"20") && time.ends_with("Z\""),
-            "{time}"
-        );
+        assert!(time.starts_with("time=\"20") && time.ends_with("Z\""), "{time}");
         assert_eq!(rest, format!("level=error msg=\"{message}\"\n"), "{line:?}");
         if first.starts_with("Incorrect Usage") {
             assert!(said.stdout.contains("\n\nNAME:\n   tare"), "{line:?}");
@@ -185,23 +124,14 @@ fn the_log_file_holds_the_error_and_nothing_else() {
     let path = log.to_str().unwrap();
     let line = ["--log", path, "--log-format", "json", "list", "-f", "x"];
     let said = says(&line);
-    assert_eq!(
-        (said.code, said.stderr.as_str()),
-        (1, "invalid format option\n")
-    );
+    assert_eq!((said.code, said.stderr.as_str()), (1, "invalid format option\n"));
     let record: Value = serde_json::from_slice(&fs::read(&log).unwrap()).unwrap();
     let keys: Vec<_> = record.as_object().unwrap().keys().cloned().collect();
     assert_eq!(keys, ["level", "msg", "time"]);
     assert_eq!(record["level"], "error");
     assert_eq!(record["msg"], "invalid format option");
-    assert_eq!(
-        record["time"].as_str().unwrap().len(),
-        "2026-11-20T22:16:04Z".len()
-    );
-    assert_eq!(
-        fs::metadata(&log).unwrap().permissions().mode() & 0o777,
-        0o644
-    );
+    assert_eq!(record["time"].as_str().unwrap().len(), "2026-11-20T22:16:04Z".len());
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o644);
 
     says(&line);
     let text = fs::read_to_string(&log).unwrap();
@@ -216,8 +146,7 @@ fn the_log_file_holds_the_error_and_nothing_else() {
 fn an_empty_log_option_means_the_standard_error() {
     let said = says(&["--log", "", "--log-format", "", "list", "--format", "x"]);
     assert!(
-        said.stderr
-            .ends_with("level=error msg=\"invalid format option\"\n"),
+        said.stderr.ends_with("level=error msg=\"invalid format option\"\n"),
         "{}",
         said.stderr
     );
@@ -234,10 +163,7 @@ fn an_empty_root_lists_nothing() {
         (&["list", "--format=json"], "null\n"),
         (&["list", "-q"], ""),
     ] {
-        let line: Vec<_> = [root.as_str()]
-            .into_iter()
-            .chain(line.iter().copied())
-            .collect();
+        let line: Vec<_> = [root.as_str()].into_iter().chain(line.iter().copied()).collect();
         let said = says(&line);
         assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{line:?}");
         assert_eq!(said.stdout, expected, "{line:?}");
@@ -249,10 +175,7 @@ fn spec_writes_a_configuration_once() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config.json");
     let said = common::output(tare(&["spec"]).current_dir(directory.path()));
-    assert_eq!(
-        (said.code, said.stdout.as_str(), said.stderr.as_str()),
-        (0, "", "")
-    );
+    assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (0, "", ""));
     let text = fs::read_to_string(&config).unwrap();
     assert!(text.starts_with("{\n\t\"ociVersion\": \"1."), "{text}");
     assert!(text.ends_with("\n}"));
@@ -262,47 +185,30 @@ fn spec_writes_a_configuration_once() {
     let bundle = directory.path().to_str().unwrap();
     let said = says(&["spec", "-b", bundle]);
     assert_eq!(said.code, 1);
-    assert!(
-        said.stderr
-            .contains("File config.json exists. Remove it first"),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.contains("File config.json exists. Remove it first"), "{}", said.stderr);
     assert_eq!(fs::read_to_string(&config).unwrap(), text);
 
     fs::remove_file(&config).unwrap();
     assert_eq!(says(&["spec", "--bundle", bundle, "--rootless"]).code, 0);
     let spec: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
     let namespaces = spec["linux"]["namespaces"].to_string();
-    assert!(
-        namespaces.contains("user") && !namespaces.contains("network"),
-        "{namespaces}"
-    );
+    assert!(namespaces.contains("user") && !namespaces.contains("network"), "{namespaces}");
 }
 
 #[test]
 fn features_are_complete_and_have_no_nulls() {
     let said = says(&["features"]);
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
-    assert!(
-        said.stdout
-            .starts_with("{\n    \"ociVersionMin\": \"1.0.0\",\n")
-    );
+    assert!(said.stdout.starts_with("{\n    \"ociVersionMin\": \"1.0.0\",\n"));
     assert!(said.stdout.ends_with("\n}\n"));
     assert!(!said.stdout.contains("null"));
     let features: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(features["linux"]["namespaces"].as_array().unwrap().len(), 8);
     assert!(features["mountOptions"].is_array());
-    assert_eq!(
-        features["potentiallyUnsafeConfigAnnotations"],
-        serde_json::json!([])
-    );
+    assert_eq!(features["potentiallyUnsafeConfigAnnotations"], serde_json::json!([]));
     let last = fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
     let capabilities = features["linux"]["capabilities"].as_array().unwrap();
-    assert_eq!(
-        capabilities.len(),
-        last.trim().parse::<usize>().unwrap().min(40) + 1
-    );
+    assert_eq!(capabilities.len(), last.trim().parse::<usize>().unwrap().min(40) + 1);
 }
 
 #[test]
@@ -313,10 +219,7 @@ fn what_create_cannot_do_yet_is_refused_by_name() {
         (["create", "--console-socket", "/s"], "--console-socket"),
         (["create", "--pidfd-socket", "/s"], "--pidfd-socket"),
         (["run", "--console-socket=/s", "-d"], "--console-socket"),
-        (
-            ["--systemd-cgroup", "create", "--no-pivot"],
-            "--systemd-cgroup",
-        ),
+        (["--systemd-cgroup", "create", "--no-pivot"], "--systemd-cgroup"),
     ] {
         let line: Vec<_> = line.into_iter().chain(["-b", bundle, "y"]).collect();
         let said = says(&line);
@@ -328,11 +231,7 @@ fn what_create_cannot_do_yet_is_refused_by_name() {
     // An empty value is not given; what is missing is the config.json.
     let said = says(&["create", "--console-socket", "", "-b", bundle, "y"]);
     assert_eq!(said.code, 1);
-    assert!(
-        said.stderr.contains("tare create failed: "),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.contains("tare create failed: "), "{}", said.stderr);
     assert!(said.stderr.contains("config.json"), "{}", said.stderr);
 }
 
@@ -347,11 +246,7 @@ fn a_reader_that_is_gone_is_an_error_not_a_panic() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let said = common::output(tare(&["--version"]).stdout(full));
     assert_eq!(said.code, 1);
-    assert!(
-        said.stderr.contains("no space left on device"),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.contains("no space left on device"), "{}", said.stderr);
 
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -375,10 +270,7 @@ fn closed_standard_streams_are_not_taken_by_files() {
             .unwrap();
         assert_eq!(status.code(), Some(1), "{closed}");
         let text = fs::read_to_string(&log).unwrap();
-        assert!(
-            serde_json::from_str::<Value>(&text).is_ok(),
-            "{closed}: {text}"
-        );
+        assert!(serde_json::from_str::<Value>(&text).is_ok(), "{closed}: {text}");
     }
 }
 
@@ -402,11 +294,7 @@ fn a_setuid_binary_refuses() {
             assert_eq!(said.code, 0, "{}", said.stderr);
         } else {
             assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{mode:o}");
-            assert!(
-                said.stderr.contains("refusing to run setuid"),
-                "{}",
-                said.stderr
-            );
+            assert!(said.stderr.contains("refusing to run setuid"), "{}", said.stderr);
         }
     }
 }

@@ -44,16 +44,8 @@ pub(super) const RULES: &[Rule] = &[
         allowed: "a major of 0 to 4095, a minor of 0 to 1048575",
         check: numbers,
     },
-    Rule {
-        property: "linux.devices",
-        allowed: "0 to 4294967294",
-        check: owners,
-    },
-    Rule {
-        property: "linux.resources.devices",
-        allowed: "a, c or b",
-        check: rule_types,
-    },
+    Rule { property: "linux.devices", allowed: "0 to 4294967294", check: owners },
+    Rule { property: "linux.resources.devices", allowed: "a, c or b", check: rule_types },
     Rule {
         property: "linux.resources.devices",
         allowed: "at least one of r, w and m",
@@ -72,10 +64,9 @@ fn numbers(spec: &Spec, report: &mut Report<'_>) {
         if device.typ() == LinuxDeviceType::P {
             continue;
         }
-        for (name, number, range) in [
-            ("major", device.major(), MAJORS),
-            ("minor", device.minor(), MINORS),
-        ] {
+        for (name, number, range) in
+            [("major", device.major(), MAJORS), ("minor", device.minor(), MINORS)]
+        {
             if !range.contains(&number) {
                 let property = report.property().index(index).name(name);
                 report.wrong_at(property, format!("{number} is out of range"));
@@ -100,10 +91,7 @@ fn rule_types(spec: &Spec, report: &mut Report<'_>) {
         let typ = rule.typ().unwrap_or_default();
         if matches!(typ, LinuxDeviceType::P | LinuxDeviceType::U) {
             let property = report.property().index(index).name("type");
-            report.wrong_at(
-                property,
-                format!("invalid cgroup device type {:?}", typ.as_str()),
-            );
+            report.wrong_at(property, format!("invalid cgroup device type {:?}", typ.as_str()));
         }
     }
 }

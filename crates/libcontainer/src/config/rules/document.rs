@@ -9,11 +9,7 @@ use crate::config::view;
 const UTS_LEN: usize = 64;
 
 pub(super) const RULES: &[Rule] = &[
-    Rule {
-        property: "ociVersion",
-        allowed: "a semantic version 1.x.y",
-        check: oci_version,
-    },
+    Rule { property: "ociVersion", allowed: "a semantic version 1.x.y", check: oci_version },
     Rule {
         property: "root",
         allowed: "an object with a path",
@@ -27,11 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         property: "root.path",
         allowed: "an absolute path, or one relative to the bundle",
         check: |spec, report| {
-            if spec
-                .root()
-                .as_ref()
-                .is_some_and(|root| root.path().as_os_str().is_empty())
-            {
+            if spec.root().as_ref().is_some_and(|root| root.path().as_os_str().is_empty()) {
                 report.wrong("must not be empty");
             }
         },

@@ -33,11 +33,7 @@ pub(super) const RULES: &[Rule] = &[
             }
         },
     },
-    Rule {
-        property: "process.user",
-        allowed: MAPPED,
-        check: unmapped,
-    },
+    Rule { property: "process.user", allowed: MAPPED, check: unmapped },
     Rule {
         property: "process.user.additionalGids",
         allowed: "at most 65536 groups",
@@ -126,16 +122,10 @@ fn process_ids(spec: &Spec) -> Vec<(Property, u32, Kind)> {
     ];
     let groups = view::list(user.additional_gids().as_ref());
     // Beyond the limit of groups another rule has spoken.
-    ids.extend(
-        groups
-            .iter()
-            .take(MAX_GROUPS)
-            .enumerate()
-            .map(|(index, gid)| {
-                let property = Property::at("process.user.additionalGids").index(index);
-                (property, *gid, Kind::AdditionalGid)
-            }),
-    );
+    ids.extend(groups.iter().take(MAX_GROUPS).enumerate().map(|(index, gid)| {
+        let property = Property::at("process.user.additionalGids").index(index);
+        (property, *gid, Kind::AdditionalGid)
+    }));
     ids
 }
 
@@ -151,8 +141,7 @@ fn unmapped(spec: &Spec, report: &mut Report<'_>) {
             Kind::Gid | Kind::AdditionalGid => view::gid_mappings(spec),
         };
         let is_mapped = |map: &LinuxIdMapping| {
-            id.checked_sub(map.container_id())
-                .is_some_and(|within| within < map.size())
+            id.checked_sub(map.container_id()).is_some_and(|within| within < map.size())
         };
         if id == NO_ID || mappings.is_empty() || mappings.iter().any(is_mapped) {
             continue;
@@ -192,10 +181,7 @@ fn sizes(mappings: &[LinuxIdMapping], report: &mut Report<'_>) {
             report.wrong_at(property.name("size"), "must not be 0");
             continue;
         }
-        for (name, first) in [
-            ("containerID", map.container_id()),
-            ("hostID", map.host_id()),
-        ] {
+        for (name, first) in [("containerID", map.container_id()), ("hostID", map.host_id())] {
             // The kernel wants the id after the last one to be representable.
             if first.checked_add(map.size()).is_none() {
                 report.wrong_at(
@@ -211,10 +197,7 @@ fn overlaps(mappings: &[LinuxIdMapping], report: &mut Report<'_>) {
     // Beyond the limit of lines another rule has spoken, and pairs would be too many.
     for (index, map) in mappings.iter().take(MAX_MAPPINGS).enumerate() {
         for (name, first) in [
-            (
-                "containerID",
-                LinuxIdMapping::container_id as fn(&LinuxIdMapping) -> u32,
-            ),
+            ("containerID", LinuxIdMapping::container_id as fn(&LinuxIdMapping) -> u32),
             ("hostID", LinuxIdMapping::host_id),
         ] {
             let (start, size) = (u64::from(first(map)), u64::from(map.size()));

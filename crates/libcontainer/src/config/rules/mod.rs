@@ -52,11 +52,7 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} (allowed: {})",
-            self.property, self.wrong, self.allowed
-        )
+        write!(f, "{}: {} (allowed: {})", self.property, self.wrong, self.allowed)
     }
 }
 
@@ -105,10 +101,7 @@ impl Report<'_> {
         if self.warnings.len() >= MAX_FINDINGS {
             return;
         }
-        self.warnings.push(Warning {
-            property: property.to_string(),
-            message: message.into(),
-        });
+        self.warnings.push(Warning { property: property.to_string(), message: message.into() });
     }
 }
 
@@ -127,11 +120,7 @@ pub(super) fn check(spec: &Spec) -> (Vec<Violation>, Vec<Warning>) {
     let mut violations = Vec::new();
     let mut warnings = Vec::new();
     for rule in SUBJECTS.iter().copied().flatten() {
-        let mut report = Report {
-            rule,
-            violations: &mut violations,
-            warnings: &mut warnings,
-        };
+        let mut report = Report { rule, violations: &mut violations, warnings: &mut warnings };
         (rule.check)(spec, &mut report);
     }
     (violations, warnings)

@@ -6,16 +6,8 @@ use super::{Report, Rule};
 use crate::config::view;
 
 const NEEDS_MOUNT: &str = "only together with a mount namespace";
-const PROPAGATIONS: &[&str] = &[
-    "private",
-    "rprivate",
-    "slave",
-    "rslave",
-    "shared",
-    "rshared",
-    "unbindable",
-    "runbindable",
-];
+const PROPAGATIONS: &[&str] =
+    &["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

@@ -6,11 +6,7 @@ use super::{Report, Rule};
 use crate::config::view;
 
 pub(super) const RULES: &[Rule] = &[
-    Rule {
-        property: "linux.namespaces",
-        allowed: "each type once",
-        check: duplicates,
-    },
+    Rule { property: "linux.namespaces", allowed: "each type once", check: duplicates },
     Rule {
         property: "linux.namespaces",
         allowed: "an absolute path, or none for a new namespace",
@@ -29,11 +25,7 @@ fn duplicates(spec: &Spec, report: &mut Report<'_>) {
     let namespaces = view::namespaces(spec);
     for (index, namespace) in namespaces.iter().enumerate() {
         // There are eight types: nothing after the ninth element needs to be compared with all.
-        if namespaces
-            .iter()
-            .take(index.min(9))
-            .any(|other| other.typ() == namespace.typ())
-        {
+        if namespaces.iter().take(index.min(9)).any(|other| other.typ() == namespace.typ()) {
             let name = spec_name(namespace.typ());
             let path = view::namespace_path(namespace).unwrap_or_else(|| "".as_ref());
             report.wrong_at(

@@ -26,21 +26,9 @@ pub(super) const RULES: &[Rule] = &[
             }
         },
     },
-    Rule {
-        property: "process.cwd",
-        allowed: "an absolute path",
-        check: cwd,
-    },
-    Rule {
-        property: "process.env",
-        allowed: "NAME=value without NUL bytes",
-        check: env,
-    },
-    Rule {
-        property: "process.rlimits",
-        allowed: "each type once",
-        check: duplicate_rlimits,
-    },
+    Rule { property: "process.cwd", allowed: "an absolute path", check: cwd },
+    Rule { property: "process.env", allowed: "NAME=value without NUL bytes", check: env },
+    Rule { property: "process.rlimits", allowed: "each type once", check: duplicate_rlimits },
     Rule {
         property: "process.rlimits",
         allowed: "a soft limit up to the hard limit",
@@ -117,10 +105,7 @@ fn soft_above_hard(spec: &Spec, report: &mut Report<'_>) {
         if soft > hard {
             report.wrong_at(
                 report.property().index(index).name("soft"),
-                format!(
-                    "{}: soft limit {soft} exceeds hard limit {hard}",
-                    rlimit.typ()
-                ),
+                format!("{}: soft limit {soft} exceeds hard limit {hard}", rlimit.typ()),
             );
         }
     }

@@ -35,10 +35,7 @@ type Visit<'v> = dyn FnMut(&dyn Fn() -> Property, &OsStr) + 'v;
 
 fn top(spec: &Spec, visit: &mut Visit<'_>) {
     let process = view::process(spec);
-    for (index, arg) in view::list(process.and_then(|p| p.args().as_ref()))
-        .iter()
-        .enumerate()
-    {
+    for (index, arg) in view::list(process.and_then(|p| p.args().as_ref())).iter().enumerate() {
         visit(&|| Property::at("process.args").index(index), arg.as_ref());
     }
     if let Some(cwd) = process.map(Process::cwd) {
@@ -47,10 +44,9 @@ fn top(spec: &Spec, visit: &mut Visit<'_>) {
     if let Some(root) = spec.root() {
         visit(&|| Property::at("root.path"), root.path().as_ref());
     }
-    for (name, string) in [
-        ("hostname", view::hostname(spec)),
-        ("domainname", view::domainname(spec)),
-    ] {
+    for (name, string) in
+        [("hostname", view::hostname(spec)), ("domainname", view::domainname(spec))]
+    {
         visit(&|| Property::at(name), string.unwrap_or_default().as_ref());
     }
 }
@@ -58,10 +54,7 @@ fn top(spec: &Spec, visit: &mut Visit<'_>) {
 fn mounts(spec: &Spec, visit: &mut Visit<'_>) {
     for (index, mount) in view::mounts(spec).iter().enumerate() {
         let property = || Property::at("mounts").index(index);
-        visit(
-            &|| property().name("destination"),
-            mount.destination().as_ref(),
-        );
+        visit(&|| property().name("destination"), mount.destination().as_ref());
         if let Some(typ) = mount.typ() {
             visit(&|| property().name("type"), typ.as_ref());
         }
@@ -77,17 +70,11 @@ fn mounts(spec: &Spec, visit: &mut Visit<'_>) {
 fn linux(spec: &Spec, visit: &mut Visit<'_>) {
     for (index, namespace) in view::namespaces(spec).iter().enumerate() {
         if let Some(path) = view::namespace_path(namespace) {
-            visit(
-                &|| Property::at("linux.namespaces").index(index).name("path"),
-                path.as_ref(),
-            );
+            visit(&|| Property::at("linux.namespaces").index(index).name("path"), path.as_ref());
         }
     }
     for (index, device) in view::devices(spec).iter().enumerate() {
-        visit(
-            &|| Property::at("linux.devices").index(index).name("path"),
-            device.path().as_ref(),
-        );
+        visit(&|| Property::at("linux.devices").index(index).name("path"), device.path().as_ref());
     }
     for (name, paths) in [
         ("linux.maskedPaths", view::masked_paths(spec)),
