@@ -48,6 +48,11 @@ impl Under {
         })
     }
 
+    /// Whether it is this peer, whose differences are to be skipped.
+    pub fn differs(&self, peer: &str) -> bool {
+        self.name() == peer && env::var_os("PEERS_DIFFER").is_none_or(|how| how != "fail")
+    }
+
     /// Its name, as messages have it.
     pub fn name(&self) -> &'static str {
         match self.kind {

@@ -62,9 +62,10 @@ fn relative_and_absent_paths_start_at_the_callers_cgroup() {
 fn a_path_never_leads_out_of_the_hierarchy() {
     needs_root!();
     peers_differ!("crun", "1.8.1 makes directories above the hierarchies");
-    for prefix in ["../../", "/../../", "a/../../", "./"] {
+    for prefix in ["../../", "/../../", "ID-a/../../", "./"] {
         let bundle = Bundle::sleeping();
         let name = format!("{}-dots", bundle.id());
+        let prefix = prefix.replace("ID", bundle.id());
         let bundle = bundle.set("/linux/cgroupsPath", json!(format!("{prefix}{name}")));
         let outcome = bundle.create();
         if outcome.code != 0 {
@@ -199,7 +200,6 @@ fn cgroups_go_when_the_container_is_deleted() {
 #[test]
 fn cgroups_below_go_with_it() {
     needs_root!();
-    peers_differ!("crun", "1.8.1 leaves cgroups of version 1 that have others below");
     let bundle = Bundle::sleeping();
     let process = bundle.started();
     let all = directories(process);
@@ -218,7 +218,6 @@ fn cgroups_below_go_with_it() {
 #[test]
 fn processes_that_outlive_the_first_go_with_delete() {
     needs_root!();
-    peers_differ!("runc", "1.1.5 leaves them when the first process is gone");
     let bundle =
         Bundle::sh("sleep 1002 & sleep 1003 & exit 0").edit(|config| drop_namespace(config, "pid"));
     let process = bundle.created();
@@ -242,7 +241,6 @@ fn processes_below_go_with_delete() {
             mount["options"] = options.clone();
         });
     });
-    peers_differ!("crun", "1.8.1 leaves cgroups of version 1 that have others below");
     bundle.created();
     bundle.start().ok();
     std::thread::sleep(std::time::Duration::from_millis(200));

@@ -80,7 +80,6 @@ fn the_state_is_for_the_owner_only() {
         let entry = entry.unwrap();
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
-        peers_differ!("crun", "its state can be read by everyone");
         peers_differ!("runc", "its fifo can be opened by everyone");
         assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
     }
@@ -126,7 +125,6 @@ fn another_process_with_the_same_pid_is_not_the_container() {
 #[test]
 fn one_of_two_creates_wins() {
     needs_root!();
-    peers_differ!("crun", "1.8.1 lets the loser remove what the winner made");
     peers_differ!("runc", "1.1.5 lets the loser remove what the winner made");
     for _ in 0..5 {
         let bundle = Bundle::sleeping();
@@ -158,7 +156,6 @@ fn many_deletes_at_once_do_no_harm() {
     let all = children.iter_mut().map(|child| child.wait().unwrap().code());
     let codes: Vec<_> = all.collect();
     assert!(!process.lives());
-    peers_differ!("runc", "1.1.5 has no lock, so that some fail");
     peers_differ!("crun", "1.8.1 has no lock, so that some fail");
     assert!(codes.iter().all(|code| *code == Some(0)), "{codes:?}");
 }
@@ -189,6 +186,7 @@ fn a_killed_create_leaves_what_delete_can_remove() {
 #[test]
 fn a_killed_delete_can_be_repeated() {
     needs_root!();
+    peers_differ!("crun", "killed early, it sometimes leaves the bind mount of its own file");
     for step in 0..20 {
         let bundle = Bundle::sleeping();
         bundle.started();
@@ -197,8 +195,6 @@ fn a_killed_delete_can_be_repeated() {
         std::thread::sleep(Duration::from_micros(step * 500));
         child.kill().unwrap();
         child.wait().unwrap();
-        peers_differ!("crun", "1.8.1 forgets a container before its cgroups are gone");
-        peers_differ!("runc", "1.1.5 forgets a container before its cgroups are gone");
         bundle.delete_force().ok();
         assert_eq!(bundle.leftovers(), Vec::<String>::new());
     }

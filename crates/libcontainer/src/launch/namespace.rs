@@ -13,11 +13,7 @@ use crate::sys::ioctl::namespace_kind;
 
 /// Opens a namespace and verifies its kind: setns(2) with another one would fail too, but could not say
 /// what was there.
-pub(super) fn open_namespace(
-    kind: NamespaceKind,
-    path: &Path,
-    property: &str,
-) -> Result<OwnedFd> {
+pub(super) fn open_namespace(kind: NamespaceKind, path: &Path, property: &str) -> Result<OwnedFd> {
     // A FIFO would block, and a terminal must not become ours.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let failed = |call: &str, errno: Errno| {

@@ -147,9 +147,7 @@ pub(super) fn attach_all(plan: &mut Compilation<'_>, bound: Bound) -> Result<Kep
                 entry.property,
                 entry.mount.destination().display()
             );
-            return Err(
-                Error::new(ErrorKind::InvalidConfig, message).with_property(&entry.name)
-            );
+            return Err(Error::new(ErrorKind::InvalidConfig, message).with_property(&entry.name));
         }
         if !joined && (entry.options.copy_up || entry.kind().starts_with("cgroup")) {
             plan.join_cgroups()?;
