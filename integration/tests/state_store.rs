@@ -78,6 +78,9 @@ fn the_state_is_for_the_owner_only() {
     bundle.created();
     for entry in std::fs::read_dir(bundle.state_root().join(bundle.id())).unwrap() {
         let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_symlink() {
+            continue; // A link has no mode; the directory above protects what it says.
+        }
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
         peers_differ!("runc", "its fifo can be opened by everyone");
