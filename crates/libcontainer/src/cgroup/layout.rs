@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
 use super::directory::{os, read_to_end};
 use super::{Hierarchy, Layout, Unified};
@@ -39,7 +39,7 @@ impl Layout {
                 own: own_unified(&proc_cgroup)?,
             }));
         }
-        parse(&read("/proc/self/mountinfo")?, &proc_cgroup)
+        parse(&read("/proc/self/mountinfo")?, &proc_cgroup, is_visible)
     }
 }
 
@@ -62,9 +62,20 @@ fn read(path: &str) -> Result<Vec<u8>> {
         .map_err(|errno| os("read", Path::new(path), errno))
 }
 
-/// Makes the layout of the two files' contents.
-fn parse(mountinfo: &[u8], proc_cgroup: &[u8]) -> Result<Layout> {
-    let mounts: Vec<Mount> = mountinfo.split(|b| *b == b'\n').filter_map(mount).collect();
+/// Whether its path leads to a hierarchy: the table also has mounts that others cover.
+fn is_visible(mount: &Mount) -> bool {
+    let magic = if mount.unified { CGROUP2_SUPER_MAGIC } else { CGROUP_SUPER_MAGIC };
+    statfs(&mount.mountpoint).is_ok_and(|fs| fs.filesystem_type() == magic)
+}
+
+/// Makes the layout of the two files' contents, as far as its mounts are visible.
+fn parse(
+    mountinfo: &[u8],
+    proc_cgroup: &[u8],
+    is_visible: impl Fn(&Mount) -> bool,
+) -> Result<Layout> {
+    let mounts = mountinfo.split(|b| *b == b'\n').filter_map(mount);
+    let mounts: Vec<Mount> = mounts.filter(is_visible).collect();
     let memberships: Vec<Membership> = memberships(proc_cgroup)?;
 
     let mut hierarchies: Vec<Hierarchy> = memberships
@@ -255,8 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn covered_mounts_are_left_out() {
+        let visible = |mount: &Mount| !mount.unified && !mount.mountpoint.ends_with("memory");
+        let layout = parse(HYBRID_MOUNTS, HYBRID_SELF, visible).unwrap();
+        let Layout::V1 { hierarchies, unified } = layout else { panic!("{layout:?}") };
+        assert_eq!(unified, None);
+        assert!(!hierarchies.is_empty());
+        assert!(hierarchies.iter().all(|h| !h.controllers.contains(&"memory".to_string())));
+    }
+
+    #[test]
     fn a_hybrid_host_has_both_and_leaves_out_what_is_not_mounted() {
-        let layout = parse(HYBRID_MOUNTS, HYBRID_SELF).unwrap();
+        let layout = parse(HYBRID_MOUNTS, HYBRID_SELF, |_| true).unwrap();
         let expected = Layout::V1 {
             hierarchies: vec![
                 v1(&[], Some("systemd"), ["/sys/fs/cgroup/systemd", "/", "/user.slice/x.scope"]),
@@ -288,7 +309,7 @@ mod tests {
             ("35 31 0:32 / /cg rw - cgroup", "1:devices:/\n", Layout::None),
         ] {
             assert_eq!(
-                parse(mounts.as_bytes(), own.as_bytes()).unwrap(),
+                parse(mounts.as_bytes(), own.as_bytes(), |_| true).unwrap(),
                 expected,
                 "{mounts}{own}"
             );
@@ -302,7 +323,7 @@ mod tests {
 41 31 0:32 / /mnt/elsewhere rw - cgroup cgroup rw,devices
 42 31 0:32 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices
 ";
-        let layout = parse(mounts, b"1:devices:/docker/ab/x\n").unwrap();
+        let layout = parse(mounts, b"1:devices:/docker/ab/x\n", |_| true).unwrap();
         let Layout::V1 { hierarchies, .. } = layout else {
             panic!("{layout:?}");
         };
@@ -313,7 +334,7 @@ mod tests {
     fn in_a_container_the_root_of_the_mount_is_its_cgroup() {
         let mounts =
             b"42 31 0:32 /docker/ab /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n";
-        let layout = parse(mounts, b"1:devices:/docker/ab/x\n").unwrap();
+        let layout = parse(mounts, b"1:devices:/docker/ab/x\n", |_| true).unwrap();
         let paths = ["/sys/fs/cgroup/devices", "/docker/ab", "/docker/ab/x"];
         let expected =
             Layout::V1 { hierarchies: vec![v1(&["devices"], None, paths)], unified: None };
@@ -323,7 +344,7 @@ mod tests {
     #[test]
     fn nonsense_in_proc_cgroup_is_an_error() {
         for text in ["1:devices", "x", "1:devices:relative"] {
-            let error = parse(b"", text.as_bytes()).unwrap_err();
+            let error = parse(b"", text.as_bytes(), |_| true).unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
     }
