@@ -33,6 +33,7 @@ test-peers *filter:
 lint:
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- -D warnings
+    bash scripts/lint-init.sh
     @if command -v cargo-deny > /dev/null; then cargo deny check; else echo "cargo-deny is not installed: licences unchecked"; fi
 
 # Format the sources.

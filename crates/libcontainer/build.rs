@@ -5,7 +5,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// A directory of sources that init consists of.
+/// The sources that init consists of.
 const SOURCES: [&str; 3] = ["init", "src/plan/format.rs", "src/plan/protocol.rs"];
 
 fn main() -> Result<(), String> {
@@ -16,11 +16,21 @@ fn main() -> Result<(), String> {
     let output = Path::new(&variable("OUT_DIR")?).join("init");
     let mut rustc = Command::new(variable("RUSTC")?);
     rustc
-        .args(["--edition", "2024", "--crate-name", "tare_init", "--crate-type", "bin"])
+        // What the lint recipe hands to clippy too.
+        .arg("@init/rustc.args")
         .args(["--target", &variable("TARGET")?])
-        .args(["-C", "panic=abort", "-C", "opt-level=s", "-C", "lto=fat", "-C", "codegen-units=1"])
+        .args([
+            "-C",
+            "opt-level=s",
+            "-C",
+            "lto=fat",
+            "-C",
+            "codegen-units=1",
+            "-C",
+            "strip=symbols",
+        ])
         // It runs at a fixed address: nothing is there that would apply relocations.
-        .args(["-C", "relocation-model=static", "-C", "strip=symbols"])
+        .args(["-C", "relocation-model=static"])
         .args(["-C", "link-args=-nostdlib -nostartfiles -static -no-pie -Wl,--build-id=none"])
         .arg("-o")
         .arg(&output)

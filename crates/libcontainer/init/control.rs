@@ -12,7 +12,7 @@ use super::{numbers as nr, sys};
 static PEER: AtomicI32 = AtomicI32::new(-1);
 
 /// Sets whom init reports to.
-pub fn talk_to(peer: i32) {
+pub(crate) fn talk_to(peer: i32) {
     PEER.store(peer, Ordering::Relaxed);
 }
 
@@ -22,19 +22,19 @@ fn peer() -> i32 {
 
 /// Text that goes along with a failure.
 #[derive(Debug)]
-pub struct Detail {
+pub(crate) struct Detail {
     bytes: [u8; DETAIL],
     length: usize,
 }
 
 impl Detail {
     /// No text.
-    pub const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self { bytes: [0; DETAIL], length: 0 }
     }
 
     /// Replaces the text; what is too long is cut.
-    pub fn set(&mut self, text: &[u8]) {
+    pub(crate) fn set(&mut self, text: &[u8]) {
         self.length = text.len().min(DETAIL);
         for (to, from) in self.bytes.iter_mut().zip(text) {
             *to = *from;
@@ -49,24 +49,26 @@ fn say(kind: Kind, a: u32, fault: Fault, detail: &Detail, fd: Option<i32>) -> sy
 }
 
 /// Reports a failure to whoever listens.
-pub fn report(operation: u32, fault: Fault, detail: &Detail) {
+pub(crate) fn report(operation: u32, fault: Fault, detail: &Detail) {
     // Nobody left to tell is no further failure: init exits either way.
-    drop(say(Kind::Failed, operation, fault, detail, None));
+    say(Kind::Failed, operation, fault, detail, None).ok();
 }
 
 /// Says something that needs no more than its kind.
-pub fn announce(kind: Kind) -> sys::Result<()> {
+pub(crate) fn announce(kind: Kind) -> sys::Result<()> {
     say(kind, 0, Fault::of(Cause::Call), &Detail::none(), None)
 }
 
 /// Tells the host side about the second stage.
-pub fn announce_child(pid: usize, pidfd: i32) -> sys::Result<()> {
+pub(crate) fn announce_child(pid: usize, pidfd: i32) -> sys::Result<()> {
     let pid = u32::try_from(pid).unwrap_or(0);
     say(Kind::Spawned, pid, Fault::of(Cause::Call), &Detail::none(), Some(pidfd))
 }
 
 /// Waits until the peer says go on. It may send descriptors; how many came is returned.
-pub fn wait_for_continue(descriptors: &mut [i32; sys::MOST_DESCRIPTORS]) -> sys::Result<usize> {
+pub(crate) fn wait_for_continue(
+    descriptors: &mut [i32; sys::MOST_DESCRIPTORS],
+) -> sys::Result<usize> {
     let mut word = [0u8; 4];
     match sys::receive(peer(), &mut word, descriptors)? {
         (4, count) if u32::from_le_bytes(word) == CONTINUE => Ok(count),
@@ -76,7 +78,7 @@ pub fn wait_for_continue(descriptors: &mut [i32; sys::MOST_DESCRIPTORS]) -> sys:
 
 /// The gate: tells the creator that the container is created; once that is on record, cuts the tie to
 /// the creator and waits for `start`, as long as it takes.
-pub fn gate(init: &mut Init) -> sys::Result<()> {
+pub(crate) fn gate(init: &mut Init) -> sys::Result<()> {
     let mut none = [-1; sys::MOST_DESCRIPTORS];
     // Before the creator can go: from here on, that it hangs up before it has said that the container is
     // on record is what ends init.

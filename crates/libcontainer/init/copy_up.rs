@@ -12,7 +12,7 @@ const MOST_LEVELS: usize = 64;
 const STAY: u64 = nr::RESOLVE_BENEATH | nr::RESOLVE_NO_SYMLINKS;
 
 /// Copies the tree that the container has at `target`, if there is one, into the detached mount.
-pub fn copy(init: &Init, slot: u32, target: Text<'_>) -> sys::Result<()> {
+pub(crate) fn copy(init: &Init, slot: u32, target: Text<'_>) -> sys::Result<()> {
     let mount = init.slots.descriptor(slot)?;
     let flags = nr::O_RDONLY | nr::O_DIRECTORY;
     let resolve = nr::RESOLVE_IN_ROOT | nr::RESOLVE_NO_MAGICLINKS;

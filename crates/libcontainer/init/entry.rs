@@ -35,8 +35,9 @@ compile_error!("tare's init has system calls for x86_64 and aarch64 only");
 extern "C" fn main(stack: *const usize) -> ! {
     // SAFETY: the kernel put argc at the stack pointer and argv behind it.
     let argc = unsafe { stack.read() };
+    let argument = stack.wrapping_add(argc.min(2));
     // SAFETY: argv has argc entries; with fewer than two the null pointer that ends it is read.
-    let argument = unsafe { stack.add(argc.min(2)).read() } as *const u8;
+    let argument = unsafe { argument.read() } as *const u8;
     run::main(argument)
 }
 
@@ -64,10 +65,11 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     for index in 0..count {
+        let (from, to) = (from.wrapping_add(index), to.wrapping_add(index));
         // SAFETY: the caller guarantees `count` readable bytes.
-        let byte = unsafe { from.add(index).read_volatile() };
+        let byte = unsafe { from.read_volatile() };
         // SAFETY: the caller guarantees `count` writable bytes.
-        unsafe { to.add(index).write_volatile(byte) };
+        unsafe { to.write_volatile(byte) };
     }
     to
 }
@@ -80,10 +82,11 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
         return unsafe { memcpy(to, from, count) };
     }
     for index in (0..count).rev() {
+        let (from, to) = (from.wrapping_add(index), to.wrapping_add(index));
         // SAFETY: the caller guarantees `count` readable bytes.
-        let byte = unsafe { from.add(index).read_volatile() };
+        let byte = unsafe { from.read_volatile() };
         // SAFETY: the caller guarantees `count` writable bytes.
-        unsafe { to.add(index).write_volatile(byte) };
+        unsafe { to.write_volatile(byte) };
     }
     to
 }
@@ -92,8 +95,9 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
 unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
     let [low, ..] = byte.to_le_bytes();
     for index in 0..count {
+        let to = to.wrapping_add(index);
         // SAFETY: the caller guarantees `count` writable bytes.
-        unsafe { to.add(index).write_volatile(low) };
+        unsafe { to.write_volatile(low) };
     }
     to
 }
@@ -101,10 +105,11 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> i32 {
     for index in 0..count {
+        let (left, right) = (left.wrapping_add(index), right.wrapping_add(index));
         // SAFETY: the caller guarantees `count` readable bytes on the left.
-        let l = unsafe { left.add(index).read_volatile() };
+        let l = unsafe { left.read_volatile() };
         // SAFETY: and on the right.
-        let r = unsafe { right.add(index).read_volatile() };
+        let r = unsafe { right.read_volatile() };
         if l != r {
             return i32::from(l) - i32::from(r);
         }

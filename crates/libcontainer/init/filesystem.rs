@@ -7,7 +7,7 @@ use super::{rootfs, sys};
 
 /// Makes a detached mount of a new file system. The options come in pairs: a key, then either nothing,
 /// for a flag, or `=value`.
-pub fn create(
+pub(crate) fn create(
     init: &mut Init,
     slot: u32,
     kind: Text<'_>,
@@ -45,7 +45,7 @@ fn configure(context: i32, source: Text<'_>, options: Texts<'_>) -> sys::Result<
 }
 
 /// Changes a mount that is there: its file system, with options, and its attributes.
-pub fn change(
+pub(crate) fn change(
     init: &mut Init,
     path: Text<'_>,
     options: Option<Texts<'_>>,
@@ -64,8 +64,8 @@ pub fn change(
 fn reconfigure(init: &mut Init, target: i32, options: Texts<'_>) -> sys::Result<()> {
     let context = sys::fspick(target)?;
     let nothing = Text::from_bytes_with_nul(b"\0").ok_or(Fault::of(Cause::BadPlan))?;
-    let done = configure(context, nothing, options)
-        .and_then(|()| sys::fsconfig_reconfigure(context));
+    let done =
+        configure(context, nothing, options).and_then(|()| sys::fsconfig_reconfigure(context));
     if done.is_err() {
         keep_reason(init, context);
     }

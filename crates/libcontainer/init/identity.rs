@@ -7,12 +7,12 @@ use super::run::Init;
 use super::{numbers as nr, sys};
 
 /// A session of its own: a terminal of the caller can't be fed from inside (TIOCSTI).
-pub fn session() -> sys::Result<()> {
+pub(crate) fn session() -> sys::Result<()> {
     sys::setsid()
 }
 
 /// Root of the new user namespace. The groups stay until `SetGroups`.
-pub fn become_root() -> sys::Result<()> {
+pub(crate) fn become_root() -> sys::Result<()> {
     sys::setresgid(0)?;
     sys::setresuid(0)?;
     // The change of the ids resets both.
@@ -23,7 +23,7 @@ pub fn become_root() -> sys::Result<()> {
 
 /// chdir(2), and the check that the directory can be reached from the root: `/proc/self/fd/7` may lead
 /// to the host (CVE-2024-21626).
-pub fn chdir(init: &mut Init, path: Text<'_>, retry: bool) -> sys::Result<()> {
+pub(crate) fn chdir(init: &mut Init, path: Text<'_>, retry: bool) -> sys::Result<()> {
     if !(retry && init.in_working_directory) {
         match sys::chdir(path) {
             // Only the user may enter it.
@@ -34,16 +34,12 @@ pub fn chdir(init: &mut Init, path: Text<'_>, retry: bool) -> sys::Result<()> {
     }
     let mut buffer = [0; 4096];
     let length = sys::getcwd(&mut buffer)?;
-    if length > 0 && buffer[0] == b'/' {
-        Ok(())
-    } else {
-        Err(Fault::of(Cause::OutsideRoot))
-    }
+    if length > 0 && buffer[0] == b'/' { Ok(()) } else { Err(Fault::of(Cause::OutsideRoot)) }
 }
 
 /// Drops every capability from the bounding set that is not to stay, also those that this program has
 /// no name for.
-pub fn drop_bounding(keep: u64, last: u32) -> sys::Result<()> {
+pub(crate) fn drop_bounding(keep: u64, last: u32) -> sys::Result<()> {
     for capability in 0..=last.min(63) {
         if keep & (1 << capability) == 0 {
             sys::prctl(nr::PR_CAPBSET_DROP, u64::from(capability), 0)?;
@@ -53,7 +49,7 @@ pub fn drop_bounding(keep: u64, last: u32) -> sys::Result<()> {
 }
 
 /// setgroups(2), and getgroups(2) must report as many.
-pub fn set_groups(groups: Gids<'_>) -> sys::Result<()> {
+pub(crate) fn set_groups(groups: Gids<'_>) -> sys::Result<()> {
     sys::setgroups(groups.bytes())?;
     match sys::getgroups(&mut []) {
         Ok(count) if count == groups.count() => Ok(()),
@@ -63,7 +59,7 @@ pub fn set_groups(groups: Gids<'_>) -> sys::Result<()> {
 }
 
 /// Changes the ids; the permitted capabilities survive until `set_capabilities`.
-pub fn set_user(uid: u32, gid: u32) -> sys::Result<()> {
+pub(crate) fn set_user(uid: u32, gid: u32) -> sys::Result<()> {
     sys::prctl(nr::PR_SET_KEEPCAPS, 1, 0)?;
     sys::setresgid(gid)?;
     sys::setresuid(uid)?;
@@ -79,16 +75,16 @@ pub fn set_user(uid: u32, gid: u32) -> sys::Result<()> {
 
 /// The five sets (capabilities(7)).
 #[derive(Debug)]
-pub struct Sets {
-    pub bounding: u64,
-    pub effective: u64,
-    pub permitted: u64,
-    pub inheritable: u64,
-    pub ambient: u64,
+pub(crate) struct Sets {
+    pub(crate) bounding: u64,
+    pub(crate) effective: u64,
+    pub(crate) permitted: u64,
+    pub(crate) inheritable: u64,
+    pub(crate) ambient: u64,
 }
 
 /// Sets four of them; the bounding set was cut before. Then all five are read back.
-pub fn set_capabilities(sets: &Sets) -> sys::Result<()> {
+pub(crate) fn set_capabilities(sets: &Sets) -> sys::Result<()> {
     let words = capability_words(sets);
     sys::capset(&words)?;
     sys::prctl(nr::PR_CAP_AMBIENT, u64::from(nr::PR_CAP_AMBIENT_CLEAR_ALL), 0)?;
@@ -120,7 +116,7 @@ fn capability_words(sets: &Sets) -> [u32; 6] {
 }
 
 /// `PR_SET_NO_NEW_PRIVS`, and the kernel must report it.
-pub fn no_new_privileges() -> sys::Result<()> {
+pub(crate) fn no_new_privileges() -> sys::Result<()> {
     sys::prctl(nr::PR_SET_NO_NEW_PRIVS, 1, 0)?;
     match sys::prctl(nr::PR_GET_NO_NEW_PRIVS, 0, 0)? {
         1 => Ok(()),

@@ -4,7 +4,7 @@ use super::protocol::Fault;
 use super::sys;
 
 /// A table of `count` zeroed values that lives as long as init.
-pub fn table<T: Zeroable>(count: usize) -> Result<&'static mut [T], Fault> {
+pub(crate) fn table<T: Zeroable>(count: usize) -> Result<&'static mut [T], Fault> {
     if count == 0 {
         return Ok(&mut []);
     }
@@ -20,7 +20,7 @@ pub fn table<T: Zeroable>(count: usize) -> Result<&'static mut [T], Fault> {
 /// # Safety
 ///
 /// That it is one.
-pub unsafe trait Zeroable {}
+pub(crate) unsafe trait Zeroable {}
 // SAFETY: a number.
 unsafe impl Zeroable for i32 {}
 // SAFETY: a number.
@@ -29,14 +29,14 @@ unsafe impl Zeroable for u8 {}
 unsafe impl Zeroable for *const u8 {}
 
 /// The plan, which lies in a sealed memfd and is mapped for good.
-pub fn map_plan(fd: i32, length: usize) -> Result<&'static [u8], Fault> {
+pub(crate) fn map_plan(fd: i32, length: usize) -> Result<&'static [u8], Fault> {
     let address = sys::map_file(fd, length, sys::Mapping::PrivateRead)?;
     // SAFETY: `length` bytes are mapped, and the memfd's seals forbid that it shrinks or changes.
     Ok(unsafe { core::slice::from_raw_parts(address.cast_const(), length) })
 }
 
 /// The page that init shares with the host side.
-pub fn map_status(fd: i32) -> Result<&'static super::protocol::StatusPage, Fault> {
+pub(crate) fn map_status(fd: i32) -> Result<&'static super::protocol::StatusPage, Fault> {
     let length = size_of::<super::protocol::StatusPage>();
     let address = sys::map_file(fd, length, sys::Mapping::Shared)?;
     // SAFETY: the page is mapped for good, page-aligned, sealed against shrinking, and atomic.

@@ -6,7 +6,7 @@ use super::run::Init;
 use super::{numbers as nr, rootfs, sys};
 
 /// A detached copy of the mount at a host path.
-pub fn open(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> sys::Result<()> {
+pub(crate) fn open(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> sys::Result<()> {
     let flags = flags | nr::OPEN_TREE_CLONE | nr::OPEN_TREE_CLOEXEC;
     let mount = sys::open_tree(nr::AT_FDCWD, path, flags)?;
     init.slots.put(slot, mount)
@@ -14,7 +14,7 @@ pub fn open(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> sys::Resu
 
 /// The host's node of a device, which must be of this type and these numbers: a path in `/dev` proves
 /// nothing (CVE-2025-31133).
-pub fn open_device(
+pub(crate) fn open_device(
     init: &mut Init,
     slot: u32,
     path: Text<'_>,
@@ -31,7 +31,7 @@ pub fn open_device(
 }
 
 /// Attaches the copy of the root over the path that it was copied from, which hooks know.
-pub fn attach_root(init: &mut Init, slot: u32, path: Text<'_>) -> sys::Result<()> {
+pub(crate) fn attach_root(init: &mut Init, slot: u32, path: Text<'_>) -> sys::Result<()> {
     let root = init.slots.descriptor(slot)?;
     let target = sys::open_tree(nr::AT_FDCWD, path, nr::OPEN_TREE_CLOEXEC)?;
     let done = sys::move_mount(root, target);
@@ -41,7 +41,7 @@ pub fn attach_root(init: &mut Init, slot: u32, path: Text<'_>) -> sys::Result<()
 }
 
 /// Attaches a detached mount in the container.
-pub fn attach(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> sys::Result<()> {
+pub(crate) fn attach(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> sys::Result<()> {
     let mount = init.slots.descriptor(slot)?;
     let mount = if flags & attach::COPY == 0 { mount } else { copy(mount, 0)? };
     let target = target(init.root, mount, path, flags)?;
@@ -92,7 +92,7 @@ fn copy(of: i32, flags: u32) -> sys::Result<i32> {
 }
 
 /// Gives the root of a detached mount the mode of the directory that it is going to cover.
-pub fn copy_mode(init: &Init, slot: u32, path: Text<'_>) -> sys::Result<()> {
+pub(crate) fn copy_mode(init: &Init, slot: u32, path: Text<'_>) -> sys::Result<()> {
     let mode = match rootfs::open_existing(init.root, path)? {
         Some(covered) => {
             let status = sys::status(covered);
@@ -110,7 +110,7 @@ pub fn copy_mode(init: &Init, slot: u32, path: Text<'_>) -> sys::Result<()> {
 }
 
 /// Covers a path, if it exists: a directory with the empty tmpfs, anything else with the null device.
-pub fn mask(init: &mut Init, path: Text<'_>, null: u32, empty: u32) -> sys::Result<()> {
+pub(crate) fn mask(init: &mut Init, path: Text<'_>, null: u32, empty: u32) -> sys::Result<()> {
     let Some(target) = rootfs::open_existing(init.root, path)? else { return Ok(()) };
     let done = cover(init, target, null, empty);
     sys::close(target);
@@ -139,7 +139,7 @@ fn cover(init: &mut Init, target: i32, null: u32, empty: u32) -> sys::Result<()>
 /// Covers a path, if it exists, with a read-only copy of itself and of all below it. The copy is made
 /// read-only before it is attached, so that there is no moment in which another process of the mount
 /// namespace could exchange what is remounted.
-pub fn make_readonly(init: &Init, path: Text<'_>) -> sys::Result<()> {
+pub(crate) fn make_readonly(init: &Init, path: Text<'_>) -> sys::Result<()> {
     let Some(target) = rootfs::open_existing(init.root, path)? else { return Ok(()) };
     let attributes = sys::MountAttributes { set: nr::MOUNT_ATTR_RDONLY, ..Default::default() };
     let done = copy(target, nr::AT_RECURSIVE).and_then(|copy| {
@@ -154,7 +154,7 @@ pub fn make_readonly(init: &Init, path: Text<'_>) -> sys::Result<()> {
 
 /// pivot_root(2) with the same directory for both, which puts the old root over the new one, where it
 /// is detached (pivot_root(2), notes).
-pub fn pivot_root(init: &Init) -> sys::Result<()> {
+pub(crate) fn pivot_root(init: &Init) -> sys::Result<()> {
     sys::fchdir(init.root)?;
     sys::pivot_root_here()?;
     sys::detach_here()?;
@@ -162,7 +162,7 @@ pub fn pivot_root(init: &Init) -> sys::Result<()> {
 }
 
 /// Where pivot_root(2) can't be had: moves the root over `/`. What was mounted before stays, covered.
-pub fn move_root(init: &Init) -> sys::Result<()> {
+pub(crate) fn move_root(init: &Init) -> sys::Result<()> {
     let slash = Text::from_bytes_with_nul(b"/\0").ok_or(Fault::of(Cause::BadPlan))?;
     sys::fchdir(init.root)?;
     let target = sys::open_tree(nr::AT_FDCWD, slash, nr::OPEN_TREE_CLOEXEC)?;

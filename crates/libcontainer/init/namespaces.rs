@@ -6,7 +6,7 @@ use super::run::Init;
 use super::{control, numbers as nr, sys};
 
 /// setns(2). The kind is checked by the kernel.
-pub fn join(init: &mut Init, slot: u32, kind: u32) -> sys::Result<()> {
+pub(crate) fn join(init: &mut Init, slot: u32, kind: u32) -> sys::Result<()> {
     sys::setns(init.slots.descriptor(slot)?, kind)?;
     init.slots.close(slot);
     Ok(())
@@ -14,7 +14,7 @@ pub fn join(init: &mut Init, slot: u32, kind: u32) -> sys::Result<()> {
 
 /// Clones the second stage, which goes on behind this function once the host side has prepared it (its
 /// id maps, for one). The first stage tells the host side and is done.
-pub fn clone(init: &mut Init, flags: u64, cgroup: u32) -> sys::Result<()> {
+pub(crate) fn clone(init: &mut Init, flags: u64, cgroup: u32) -> sys::Result<()> {
     const CLONE_PIDFD: u64 = 0x1000;
     const CLONE_PARENT: u64 = 0x8000;
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -40,7 +40,7 @@ pub fn clone(init: &mut Init, flags: u64, cgroup: u32) -> sys::Result<()> {
 
 /// Joins the v1 cgroups. A write of `0` into `tasks` moves the writing thread: unlike a write into
 /// `cgroup.procs` it takes no system-wide lock and waits for no grace period.
-pub fn join_cgroups() -> sys::Result<()> {
+pub(crate) fn join_cgroups() -> sys::Result<()> {
     let mut tasks = [-1; sys::MOST_DESCRIPTORS];
     control::announce(Kind::Cgroups)?;
     let count = control::wait_for_continue(&mut tasks)?;
@@ -54,7 +54,7 @@ pub fn join_cgroups() -> sys::Result<()> {
 }
 
 /// Sets `IFF_UP` on `lo` (netdevice(7)).
-pub fn loopback_up() -> sys::Result<()> {
+pub(crate) fn loopback_up() -> sys::Result<()> {
     const SIOCSIFFLAGS: u32 = 0x8914;
     const IFF_UP: u16 = 1;
     let mut request = [0u8; 40];

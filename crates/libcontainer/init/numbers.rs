@@ -4,9 +4,9 @@ macro_rules! numbers {
     ($($name:ident = $x86_64:literal, $aarch64:literal;)*) => {
         $(
             #[cfg(target_arch = "x86_64")]
-            pub const $name: u32 = $x86_64;
+            pub(crate) const $name: u32 = $x86_64;
             #[cfg(target_arch = "aarch64")]
-            pub const $name: u32 = $aarch64;
+            pub(crate) const $name: u32 = $aarch64;
         )*
     };
 }
@@ -15,24 +15,21 @@ numbers! {
     READ = 0, 63;
     WRITE = 1, 64;
     CLOSE = 3, 57;
-    LSEEK = 8, 62;
     MMAP = 9, 222;
     RT_SIGACTION = 13, 134;
     RT_SIGPROCMASK = 14, 135;
     IOCTL = 16, 29;
-    GETPID = 39, 172;
     SENDFILE = 40, 71;
     SOCKET = 41, 198;
     SENDMSG = 46, 211;
     RECVMSG = 47, 212;
     EXECVE = 59, 221;
-    FCHDIR = 81, 50;
+    GETCWD = 79, 17;
     CHDIR = 80, 49;
+    FCHDIR = 81, 50;
     FCHMOD = 91, 52;
     FCHOWN = 93, 55;
-    GETCWD = 79, 17;
     UMASK = 95, 166;
-    GETPPID = 110, 173;
     SETSID = 112, 157;
     GETGROUPS = 115, 158;
     SETGROUPS = 116, 159;
@@ -57,7 +54,6 @@ numbers! {
     FCHOWNAT = 260, 54;
     SYMLINKAT = 266, 36;
     READLINKAT = 267, 78;
-    PPOLL = 271, 73;
     UNSHARE = 272, 97;
     ACCEPT4 = 288, 242;
     DUP3 = 292, 24;
@@ -77,77 +73,73 @@ numbers! {
     MOUNT_SETATTR = 442, 442;
 }
 
-pub const EPERM: u32 = 1;
-pub const ENOENT: u32 = 2;
-pub const EINTR: u32 = 4;
-pub const EAGAIN: u32 = 11;
-pub const EACCES: u32 = 13;
-pub const EEXIST: u32 = 17;
-pub const ENAMETOOLONG: u32 = 36;
-pub const ENOTDIR: u32 = 20;
-pub const EISDIR: u32 = 21;
-pub const EINVAL: u32 = 22;
-pub const EROFS: u32 = 30;
-pub const ELOOP: u32 = 40;
+pub(crate) const EPERM: u32 = 1;
+pub(crate) const ENOENT: u32 = 2;
+pub(crate) const EINTR: u32 = 4;
+pub(crate) const EAGAIN: u32 = 11;
+pub(crate) const EACCES: u32 = 13;
+pub(crate) const EEXIST: u32 = 17;
+pub(crate) const ENOTDIR: u32 = 20;
+pub(crate) const EISDIR: u32 = 21;
+pub(crate) const EINVAL: u32 = 22;
+pub(crate) const EROFS: u32 = 30;
+pub(crate) const ENAMETOOLONG: u32 = 36;
+pub(crate) const ELOOP: u32 = 40;
 
-pub const AT_FDCWD: i32 = -100;
-pub const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
-pub const AT_EACCESS: u32 = 0x200;
-pub const AT_EMPTY_PATH: u32 = 0x1000;
-pub const AT_RECURSIVE: u32 = 0x8000;
+pub(crate) const AT_FDCWD: i32 = -100;
+pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+pub(crate) const AT_EACCESS: u32 = 0x200;
+pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
+pub(crate) const AT_RECURSIVE: u32 = 0x8000;
 
-pub const O_RDONLY: u64 = 0;
-pub const O_WRONLY: u64 = 1;
-pub const O_RDWR: u64 = 2;
-pub const O_CREAT: u64 = 0o100;
-pub const O_EXCL: u64 = 0o200;
-pub const O_NOCTTY: u64 = 0o400;
-pub const O_NONBLOCK: u64 = 0o4000;
-pub const O_CLOEXEC: u64 = 0o2_000_000;
-pub const O_PATH: u64 = 0o10_000_000;
+pub(crate) const O_RDONLY: u64 = 0;
+pub(crate) const O_WRONLY: u64 = 1;
+pub(crate) const O_RDWR: u64 = 2;
+pub(crate) const O_NOCTTY: u64 = 0o400;
+pub(crate) const O_NONBLOCK: u64 = 0o4000;
+pub(crate) const O_CLOEXEC: u64 = 0o2_000_000;
+pub(crate) const O_PATH: u64 = 0o10_000_000;
 #[cfg(target_arch = "x86_64")]
-pub const O_DIRECTORY: u64 = 0o200_000;
+pub(crate) const O_DIRECTORY: u64 = 0o200_000;
 #[cfg(target_arch = "aarch64")]
-pub const O_DIRECTORY: u64 = 0o40_000;
+pub(crate) const O_DIRECTORY: u64 = 0o40_000;
 #[cfg(target_arch = "x86_64")]
-pub const O_NOFOLLOW: u64 = 0o400_000;
+pub(crate) const O_NOFOLLOW: u64 = 0o400_000;
 #[cfg(target_arch = "aarch64")]
-pub const O_NOFOLLOW: u64 = 0o100_000;
+pub(crate) const O_NOFOLLOW: u64 = 0o100_000;
 
-pub const RESOLVE_NO_XDEV: u64 = 1;
-pub const RESOLVE_NO_MAGICLINKS: u64 = 2;
-pub const RESOLVE_NO_SYMLINKS: u64 = 4;
-pub const RESOLVE_BENEATH: u64 = 8;
-pub const RESOLVE_IN_ROOT: u64 = 16;
+pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 2;
+pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 4;
+pub(crate) const RESOLVE_BENEATH: u64 = 8;
+pub(crate) const RESOLVE_IN_ROOT: u64 = 16;
 
-pub const S_IFMT: u32 = 0o170_000;
-pub const S_IFIFO: u32 = 0o010_000;
-pub const S_IFCHR: u32 = 0o020_000;
-pub const S_IFDIR: u32 = 0o040_000;
-pub const S_IFBLK: u32 = 0o060_000;
-pub const S_IFREG: u32 = 0o100_000;
-pub const S_IFLNK: u32 = 0o120_000;
+pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFIFO: u32 = 0o010_000;
+pub(crate) const S_IFCHR: u32 = 0o020_000;
+pub(crate) const S_IFDIR: u32 = 0o040_000;
+pub(crate) const S_IFREG: u32 = 0o100_000;
+pub(crate) const S_IFLNK: u32 = 0o120_000;
 
-pub const OPEN_TREE_CLONE: u32 = 1;
-pub const OPEN_TREE_CLOEXEC: u32 = O_CLOEXEC as u32;
-pub const MOVE_MOUNT_F_EMPTY_PATH: u32 = 0x4;
-pub const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
-pub const MOUNT_ATTR_RDONLY: u64 = 1;
-pub const MNT_DETACH: u32 = 2;
+pub(crate) const OPEN_TREE_CLONE: u32 = 1;
+pub(crate) const OPEN_TREE_CLOEXEC: u32 = 0o2_000_000;
+pub(crate) const MOVE_MOUNT_F_EMPTY_PATH: u32 = 0x4;
+pub(crate) const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(crate) const MNT_DETACH: u32 = 2;
 
-pub const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
-pub const PR_SET_PDEATHSIG: u32 = 1;
-pub const PR_SET_DUMPABLE: u32 = 4;
-pub const PR_SET_KEEPCAPS: u32 = 8;
-pub const PR_CAPBSET_READ: u32 = 23;
-pub const PR_CAPBSET_DROP: u32 = 24;
-pub const PR_SET_NO_NEW_PRIVS: u32 = 38;
-pub const PR_GET_NO_NEW_PRIVS: u32 = 39;
-pub const PR_CAP_AMBIENT: u32 = 47;
-pub const PR_CAP_AMBIENT_IS_SET: u32 = 1;
-pub const PR_CAP_AMBIENT_RAISE: u32 = 2;
-pub const PR_CAP_AMBIENT_CLEAR_ALL: u32 = 4;
+pub(crate) const PR_SET_PDEATHSIG: u32 = 1;
+pub(crate) const PR_SET_DUMPABLE: u32 = 4;
+pub(crate) const PR_SET_KEEPCAPS: u32 = 8;
+pub(crate) const PR_CAPBSET_READ: u32 = 23;
+pub(crate) const PR_CAPBSET_DROP: u32 = 24;
+pub(crate) const PR_SET_NO_NEW_PRIVS: u32 = 38;
+pub(crate) const PR_GET_NO_NEW_PRIVS: u32 = 39;
+pub(crate) const PR_CAP_AMBIENT: u32 = 47;
+pub(crate) const PR_CAP_AMBIENT_IS_SET: u32 = 1;
+pub(crate) const PR_CAP_AMBIENT_RAISE: u32 = 2;
+pub(crate) const PR_CAP_AMBIENT_CLEAR_ALL: u32 = 4;
 
-pub const SIGKILL: u32 = 9;
-pub const SIGSTOP: u32 = 19;
+pub(crate) const SIGKILL: u32 = 9;
+pub(crate) const SIGSTOP: u32 = 19;

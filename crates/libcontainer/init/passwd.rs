@@ -1,7 +1,7 @@
 //! The container's passwd file (passwd(5)), which is the image's: nothing in it is trusted.
 
 /// The home directory of a user, by number. The first line that has it counts.
-pub fn home(passwd: &[u8], uid: u32) -> Option<&[u8]> {
+pub(crate) fn home(passwd: &[u8], uid: u32) -> Option<&[u8]> {
     passwd.split(|&b| b == b'\n').find_map(|line| {
         let mut fields = line.split(|&b| b == b':');
         let number = fields.nth(2)?;

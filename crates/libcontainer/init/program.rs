@@ -11,7 +11,7 @@ const NULL: (u32, u32) = (1, 3);
 const MOST_PASSWD: u64 = 1 << 20;
 
 /// Makes the standard streams that the caller sent along 0, 1 and 2.
-pub fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
+pub(crate) fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
     for (stream, slot) in (0..3).zip(first..) {
         sys::dup3(init.slots.descriptor(slot)?, stream)?;
         init.slots.close(slot);
@@ -21,7 +21,7 @@ pub fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
 
 /// Gives the standard streams to the user, so that `/dev/stdout` can be opened; the host's null device
 /// is nobody's to give away, so the container's takes its place.
-pub fn own_stdio(uid: u32) -> sys::Result<()> {
+pub(crate) fn own_stdio(uid: u32) -> sys::Result<()> {
     for stream in 0..3 {
         let Ok(status) = sys::status(stream) else { continue };
         if status.is(nr::S_IFCHR) && (status.major, status.minor) == NULL {
@@ -58,7 +58,7 @@ fn replace_null(stream: i32) -> sys::Result<()> {
 }
 
 /// Finds the home directory for the environment: `/` if the passwd file has none.
-pub fn find_home(init: &mut Init, uid: u32, path: Text<'_>) -> sys::Result<()> {
+pub(crate) fn find_home(init: &mut Init, uid: u32, path: Text<'_>) -> sys::Result<()> {
     const NAME: &[u8] = b"HOME=";
     let bytes = match rootfs::open_regular(init.root, path)? {
         Some((file, size)) => {
@@ -90,7 +90,7 @@ fn read(file: i32, size: u64) -> sys::Result<&'static [u8]> {
 
 /// Finds the program among the paths that it may have. A name with a slash has one only, and the reason
 /// why it can't be executed is reported.
-pub fn find(init: &mut Init, name: Text<'_>, candidates: Texts<'static>) -> sys::Result<()> {
+pub(crate) fn find(init: &mut Init, name: Text<'_>, candidates: Texts<'static>) -> sys::Result<()> {
     let is_path = name.bytes().contains(&b'/');
     for candidate in candidates.iter() {
         match executable(candidate) {
@@ -114,7 +114,7 @@ fn executable(path: Text<'_>) -> sys::Result<()> {
 }
 
 /// execve(2). Returns why it failed; an `Err` means that it was not even tried.
-pub fn execute(
+pub(crate) fn execute(
     init: &Init,
     arguments: Texts<'static>,
     environment: Texts<'static>,

@@ -9,7 +9,7 @@ use super::protocol::{Cause, Fault};
 use super::{numbers as nr, sys};
 
 /// The mode of directories that are made as targets of mounts.
-pub const DIRECTORY_MODE: u32 = 0o755;
+pub(crate) const DIRECTORY_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
 const PATH_MAX: usize = 4096;
 /// The kernel follows as many symbolic links (path_resolution(7)).
@@ -18,12 +18,12 @@ const MOST_LINKS: usize = 40;
 const IN_ROOT: u64 = nr::RESOLVE_IN_ROOT | nr::RESOLVE_NO_MAGICLINKS;
 
 /// Opens what is there, as an `O_PATH` descriptor.
-pub fn open(root: i32, path: Text<'_>, flags: u64) -> sys::Result<i32> {
+pub(crate) fn open(root: i32, path: Text<'_>, flags: u64) -> sys::Result<i32> {
     sys::openat2(root, path, nr::O_PATH | flags, 0, IN_ROOT)
 }
 
 /// The same; `None` if there is nothing.
-pub fn open_existing(root: i32, path: Text<'_>) -> sys::Result<Option<i32>> {
+pub(crate) fn open_existing(root: i32, path: Text<'_>) -> sys::Result<Option<i32>> {
     match open(root, path, 0) {
         Ok(fd) => Ok(Some(fd)),
         Err(fault) if fault.errno == nr::ENOENT || fault.errno == nr::ENOTDIR => Ok(None),
@@ -33,7 +33,7 @@ pub fn open_existing(root: i32, path: Text<'_>) -> sys::Result<Option<i32>> {
 
 /// Opens a regular file for reading. Its type is looked at before it is opened for real: a FIFO would
 /// block, and a device could do anything.
-pub fn open_regular(root: i32, path: Text<'_>) -> sys::Result<Option<(i32, u64)>> {
+pub(crate) fn open_regular(root: i32, path: Text<'_>) -> sys::Result<Option<(i32, u64)>> {
     let Some(probe) = open_existing(root, path)? else { return Ok(None) };
     let regular = sys::status(probe).map(|status| status.is(nr::S_IFREG));
     sys::close(probe);
@@ -52,7 +52,7 @@ pub fn open_regular(root: i32, path: Text<'_>) -> sys::Result<Option<(i32, u64)>
 }
 
 /// Opens a directory, and makes it, with what is missing above it.
-pub fn directory(root: i32, path: Text<'_>, mode: u32) -> sys::Result<i32> {
+pub(crate) fn directory(root: i32, path: Text<'_>, mode: u32) -> sys::Result<i32> {
     match open(root, path, 0) {
         Err(fault) if fault.errno == nr::ENOENT => Walk::new(path)?.directory(root, mode),
         other => other,
@@ -60,7 +60,7 @@ pub fn directory(root: i32, path: Text<'_>, mode: u32) -> sys::Result<i32> {
 }
 
 /// Opens what is there, or makes an empty file, with the directories that are missing above it.
-pub fn file(root: i32, path: Text<'_>) -> sys::Result<i32> {
+pub(crate) fn file(root: i32, path: Text<'_>) -> sys::Result<i32> {
     match open(root, path, 0) {
         Err(fault) if fault.errno == nr::ENOENT => Walk::new(path)?.file(root),
         other => other,
@@ -69,7 +69,7 @@ pub fn file(root: i32, path: Text<'_>) -> sys::Result<i32> {
 
 /// Opens a directory to which no symbolic link leads: procfs and sysfs must lie where their name says
 /// (CVE-2023-27561).
-pub fn ordinary_directory(root: i32, path: Text<'_>) -> sys::Result<i32> {
+pub(crate) fn ordinary_directory(root: i32, path: Text<'_>) -> sys::Result<i32> {
     let resolve = IN_ROOT | nr::RESOLVE_NO_SYMLINKS;
     let flags = nr::O_PATH | nr::O_DIRECTORY | nr::O_NOFOLLOW;
     let opened = match sys::openat2(root, path, flags, 0, resolve) {
@@ -86,7 +86,7 @@ pub fn ordinary_directory(root: i32, path: Text<'_>) -> sys::Result<i32> {
 }
 
 /// A device node or FIFO. One that is there must be the same.
-pub fn node(
+pub(crate) fn node(
     root: i32,
     path: Text<'_>,
     mode: u32,
@@ -117,21 +117,20 @@ pub fn node(
 }
 
 /// The number as mknod(2) takes it.
-pub fn device_number((major, minor): (u32, u32)) -> u64 {
+pub(crate) fn device_number((major, minor): (u32, u32)) -> u64 {
     u64::from(minor & 0xff) | u64::from(major & 0xfff) << 8 | u64::from(minor & !0xff) << 12
 }
 
 /// A symbolic link, unless something of that name is there.
-pub fn symlink(root: i32, target: Text<'_>, path: Text<'_>) -> sys::Result<()> {
+pub(crate) fn symlink(root: i32, target: Text<'_>, path: Text<'_>) -> sys::Result<()> {
     let walk = Walk::new(path)?;
     let (parent, name) = walk.parent(root)?;
     let mut buffer = [0; PATH_MAX];
-    let made = terminated(name, &mut buffer).and_then(|name| {
-        match sys::symlinkat(target, parent, name) {
+    let made =
+        terminated(name, &mut buffer).and_then(|name| match sys::symlinkat(target, parent, name) {
             Err(fault) if fault.errno != nr::EEXIST => Err(fault),
             _ => Ok(()),
-        }
-    });
+        });
     sys::close(parent);
     made
 }
@@ -288,6 +287,7 @@ impl Walk {
 }
 
 /// What came of one component.
+#[allow(clippy::large_enum_variant, reason = "there is no heap")]
 enum Step {
     Opened(i32),
     /// It is a symbolic link that points nowhere yet: its target.

@@ -12,46 +12,45 @@ use super::{
 
 /// What init knows while it runs.
 #[derive(Debug)]
-pub struct Init {
+pub(crate) struct Init {
     /// Descriptors that the plan names.
-    pub slots: Slots,
+    pub(crate) slots: Slots,
     /// The container's root, once it is attached.
-    pub root: i32,
+    pub(crate) root: i32,
     /// Whether the empty tmpfs that masks directories is attached somewhere already.
-    pub empty_attached: bool,
+    pub(crate) empty_attached: bool,
     /// Whether a chdir was successful.
-    pub in_working_directory: bool,
+    pub(crate) in_working_directory: bool,
     /// What `FindProgram` found.
-    pub program: Option<Text<'static>>,
+    pub(crate) program: Option<Text<'static>>,
     /// `HOME=…`, if the configuration has none.
-    pub home: Option<&'static [u8]>,
+    pub(crate) home: Option<&'static [u8]>,
     /// Text for the report of a failure.
-    pub detail: Detail,
+    pub(crate) detail: Detail,
 }
 
 /// The operation that init is in, for the panic handler.
 static OPERATION: AtomicU32 = AtomicU32::new(0);
 
 /// What init exits with when it could not execute the user's program, as other runtimes do.
-pub const FAILED: i32 = 255;
+pub(crate) const FAILED: i32 = 255;
 
 /// The program: `argument` is the number of the control socket.
-pub fn main(argument: *const u8) -> ! {
+pub(crate) fn main(argument: *const u8) -> ! {
     let Some(control) = number(argument) else { sys::exit(FAILED) };
     control::talk_to(control);
-    let mut detail = Detail::none();
-    let Err(fault) = prepare(control).and_then(|(init, reader, status)| {
-        run(init, reader, status).map_err(|(fault, text)| {
-            detail = text;
-            fault
-        })
-    });
-    control::report(OPERATION.load(Ordering::Relaxed), fault, &detail);
+    match prepare(control) {
+        Ok((mut init, reader, status)) => {
+            let fault = run(&mut init, reader, status);
+            control::report(OPERATION.load(Ordering::Relaxed), fault, &init.detail);
+        }
+        Err(fault) => control::report(0, fault, &Detail::none()),
+    }
     sys::exit(FAILED)
 }
 
 /// Reports a failure that the panic handler caught.
-pub fn report_panic(fault: Fault) {
+pub(crate) fn report_panic(fault: Fault) {
     control::report(OPERATION.load(Ordering::Relaxed), fault, &Detail::none());
 }
 
@@ -118,25 +117,16 @@ fn close_foreign(header: &Header, control: i32, own: &[i32]) -> sys::Result<()> 
 }
 
 /// Executes the operations. Returns only a failure: the last operation replaces the process.
-fn run(
-    mut init: Init,
-    mut reader: Reader<'static>,
-    status: &StatusPage,
-) -> Result<core::convert::Infallible, (Fault, Detail)> {
-    let mut index = 0;
-    while !format::at_end(&reader) {
+fn run(init: &mut Init, mut reader: Reader<'static>, status: &StatusPage) -> Fault {
+    for index in 0.. {
         OPERATION.store(index, Ordering::Relaxed);
         status.operation.store(index, Ordering::Relaxed);
-        let done = match Record::decode(&mut reader) {
-            Some(record) => execute(&mut init, &record.operation),
-            None => Err(Fault::of(Cause::BadPlan)),
-        };
-        if let Err(fault) = done {
-            return Err((fault, init.detail));
+        let Some(record) = Record::decode(&mut reader) else { break };
+        if let Err(fault) = execute(init, &record.operation) {
+            return fault;
         }
-        index += 1;
     }
-    Err((Fault::of(Cause::BadPlan), init.detail))
+    Fault::of(Cause::BadPlan)
 }
 
 /// Executes one operation.
@@ -223,8 +213,9 @@ fn number(text: *const u8) -> Option<i32> {
     }
     let mut value = 0i32;
     for index in 0..10 {
+        let at = text.wrapping_add(index);
         // SAFETY: the kernel NUL-terminates arguments, and the loop ends at the NUL.
-        match unsafe { text.add(index).read() } {
+        match unsafe { at.read() } {
             0 => return (index > 0).then_some(value),
             digit @ b'0'..=b'9' => {
                 value = value.checked_mul(10)?.checked_add(i32::from(digit - b'0'))?;

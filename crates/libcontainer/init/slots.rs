@@ -5,18 +5,18 @@ use super::{memory, sys};
 
 /// Descriptors by slot; an empty slot holds -1.
 #[derive(Debug)]
-pub struct Slots(&'static mut [i32]);
+pub(crate) struct Slots(&'static mut [i32]);
 
 impl Slots {
     /// `count` empty slots.
-    pub fn new(count: u32) -> sys::Result<Self> {
+    pub(crate) fn new(count: u32) -> sys::Result<Self> {
         let table = memory::table(count as usize)?;
         table.fill(-1);
         Ok(Self(table))
     }
 
     /// The descriptor in a slot.
-    pub fn descriptor(&self, slot: u32) -> sys::Result<i32> {
+    pub(crate) fn descriptor(&self, slot: u32) -> sys::Result<i32> {
         match self.0.get(slot as usize) {
             Some(&fd) if fd >= 0 => Ok(fd),
             _ => Err(Fault::of(Cause::BadPlan)),
@@ -24,7 +24,7 @@ impl Slots {
     }
 
     /// Puts a descriptor into a slot, and closes what was there.
-    pub fn put(&mut self, slot: u32, fd: i32) -> sys::Result<()> {
+    pub(crate) fn put(&mut self, slot: u32, fd: i32) -> sys::Result<()> {
         let Some(place) = self.0.get_mut(slot as usize) else {
             sys::close(fd);
             return Err(Fault::of(Cause::BadPlan));
@@ -37,7 +37,7 @@ impl Slots {
     }
 
     /// Empties a slot.
-    pub fn close(&mut self, slot: u32) {
+    pub(crate) fn close(&mut self, slot: u32) {
         if let Some(place) = self.0.get_mut(slot as usize)
             && *place >= 0
         {
@@ -47,7 +47,7 @@ impl Slots {
     }
 
     /// Empties all slots but one.
-    pub fn close_all_but(&mut self, kept: u32) {
+    pub(crate) fn close_all_but(&mut self, kept: u32) {
         for slot in (0..).take(self.0.len()) {
             if slot != kept {
                 self.close(slot);

@@ -22,7 +22,9 @@ mod run;
 mod slots;
 mod sys;
 
+#[allow(dead_code, reason = "some of it is for the host side alone")]
 #[path = "../src/plan/format.rs"]
 mod format;
+#[allow(dead_code, reason = "some of it is for the host side alone")]
 #[path = "../src/plan/protocol.rs"]
 mod protocol;

@@ -35,6 +35,7 @@ pub enum ErrorKind {
 }
 
 /// Why an operation failed. It names the object, the system call and the errno.
+#[allow(clippy::error_impl_error, reason = "the one public error, as in io and fmt")]
 pub struct Error(Box<Inner>);
 
 struct Inner {

@@ -15,6 +15,13 @@ pub mod container;
 mod error;
 pub mod features;
 pub mod host;
+#[cfg(test)]
+#[allow(
+    dead_code,
+    reason = "the tests call parts; that all is used is seen where the program is built"
+)]
+#[allow(unsafe_code, reason = "a freestanding program: system calls, memory")]
+mod init;
 mod launch;
 pub mod plan;
 mod process;

@@ -2,7 +2,7 @@
 //!
 //! [`Layout`] is what the host has. `place` makes a `Placement` of it without a system call: which
 //! directories are the container's. It goes into the state record before anything is made, and what
-//! ends a container (`pids`, `kill_all`, `remove`, `destroy`) needs nothing else, so that it works after a crash
+//! ends a container (`kill_all`, `remove`, `destroy`) needs nothing else, so that it works after a crash
 //! at any instruction. `Cgroup` makes the directories and removes them again unless it is told to keep
 //! them.
 //!
@@ -27,7 +27,9 @@ use std::path::PathBuf;
 
 pub(crate) use create::Cgroup;
 pub(crate) use devices::{DeviceRule, rules};
-pub(crate) use kill::{kill_all, pids};
+pub(crate) use kill::kill_all;
+#[cfg(test)]
+pub(crate) use kill::pids;
 pub(crate) use placement::{Place, Placement, place};
 pub(crate) use remove::{destroy, remove};
 

@@ -13,43 +13,43 @@
 //! descriptors that the host side sends along with the plan.
 
 /// `tare`, so that init does not run something else.
-pub const MAGIC: u32 = u32::from_le_bytes(*b"tare");
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"tare");
 /// Init and library are built together; this finds a build that mixed them up.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 /// The bytes of the header.
-pub const HEADER: usize = 24;
+pub(crate) const HEADER: usize = 24;
 /// No slot.
-pub const NO_SLOT: u32 = u32::MAX;
+pub(crate) const NO_SLOT: u32 = u32::MAX;
 /// The slot of the gate: the listening socket in the container's state directory.
-pub const GATE: u32 = 0;
+pub(crate) const GATE: u32 = 0;
 
 /// A string of the plan, with its NUL, so that it can be handed to the kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Text<'a>(&'a [u8]);
+pub(crate) struct Text<'a>(&'a [u8]);
 
 impl<'a> Text<'a> {
     /// The string without its NUL.
-    pub fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         self.0.get(..self.0.len().saturating_sub(1)).unwrap_or(&[])
     }
 
     /// The address of the NUL-terminated string.
-    pub fn pointer(self) -> *const u8 {
+    pub(crate) fn pointer(self) -> *const u8 {
         self.0.as_ptr()
     }
 
     /// The same as a C string.
-    pub fn from_c_str(text: &'a core::ffi::CStr) -> Self {
+    pub(crate) fn from_c_str(text: &'a core::ffi::CStr) -> Self {
         Self(text.to_bytes_with_nul())
     }
 
     /// What follows the first byte; `None` for the empty string.
-    pub fn after_first(self) -> Option<Self> {
+    pub(crate) fn after_first(self) -> Option<Self> {
         (self.0.len() > 1).then(|| Self(&self.0[1..]))
     }
 
     /// A string that is NUL-terminated and has no other NUL.
-    pub fn from_bytes_with_nul(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn from_bytes_with_nul(bytes: &'a [u8]) -> Option<Self> {
         (bytes.iter().position(|&b| b == 0)? == bytes.len() - 1).then_some(Self(bytes))
     }
 }
@@ -62,19 +62,19 @@ impl core::fmt::Debug for Text<'_> {
 
 /// A list of strings.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Texts<'a> {
+pub(crate) struct Texts<'a> {
     count: u32,
     bytes: &'a [u8],
 }
 
 impl<'a> Texts<'a> {
     /// No strings.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { count: 0, bytes: &[] }
     }
 
     /// A list of NUL-terminated strings that lie one behind the other.
-    pub fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
         if bytes.last().is_some_and(|&last| last != 0) {
             return None;
         }
@@ -83,12 +83,12 @@ impl<'a> Texts<'a> {
     }
 
     /// How many there are.
-    pub fn count(self) -> u32 {
+    pub(crate) fn count(self) -> u32 {
         self.count
     }
 
     /// One after the other.
-    pub fn iter(self) -> impl Iterator<Item = Text<'a>> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = Text<'a>> {
         self.bytes.split_inclusive(|&b| b == 0).map(Text)
     }
 }
@@ -101,11 +101,11 @@ impl core::fmt::Debug for Texts<'_> {
 
 /// Reads an image. Every read is checked: a broken image ends in `None`, never elsewhere.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     /// Reads from the beginning of `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
@@ -121,13 +121,13 @@ impl<'a> Reader<'a> {
 }
 
 /// Where an image is written to.
-pub trait Sink {
+pub(crate) trait Sink {
     /// Appends.
     fn put(&mut self, bytes: &[u8]);
 }
 
 /// A kind of field that operations are made of.
-pub trait Field<'a>: Sized {
+pub(crate) trait Field<'a>: Sized {
     /// Writes it.
     fn put(&self, sink: &mut impl Sink);
     /// Reads it.
@@ -184,27 +184,27 @@ impl<'a> Field<'a> for Texts<'a> {
 
 /// What stands before the operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// The bytes of the whole image.
-    pub length: u32,
+    pub(crate) length: u32,
     /// How many slots init needs.
-    pub slots: u32,
+    pub(crate) slots: u32,
     /// How many of them come with the plan.
-    pub received: u32,
+    pub(crate) received: u32,
     /// How many descriptors from 3 on the user's process inherits.
-    pub preserved: u32,
+    pub(crate) preserved: u32,
 }
 
 impl Header {
     /// Writes it.
-    pub fn encode(&self, sink: &mut impl Sink) {
+    pub(crate) fn encode(&self, sink: &mut impl Sink) {
         for word in [MAGIC, VERSION, self.length, self.slots, self.received, self.preserved] {
             word.put(sink);
         }
     }
 
     /// Reads it from the beginning of an image, and returns what follows.
-    pub fn decode(image: &[u8]) -> Option<(Self, Reader<'_>)> {
+    pub(crate) fn decode(image: &[u8]) -> Option<(Self, Reader<'_>)> {
         let mut reader = Reader::new(image);
         if u32::take(&mut reader)? != MAGIC || u32::take(&mut reader)? != VERSION {
             return None;
@@ -222,16 +222,16 @@ impl Header {
 
 /// An operation and the property of `config.json` that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// Such as `mounts[3]`.
-    pub property: Text<'a>,
+    pub(crate) property: Text<'a>,
     /// What init does.
-    pub operation: Operation<'a>,
+    pub(crate) operation: Operation<'a>,
 }
 
 impl<'a> Record<'a> {
     /// The next record, or `None` for a broken image.
-    pub fn decode(reader: &mut Reader<'a>) -> Option<Self> {
+    pub(crate) fn decode(reader: &mut Reader<'a>) -> Option<Self> {
         let length = usize::try_from(u32::take(reader)?).ok()?;
         let mut fields = Reader::new(reader.bytes(length)?);
         let code = u32::take(&mut fields)?;
@@ -242,7 +242,7 @@ impl<'a> Record<'a> {
 }
 
 /// Whether there is another record.
-pub fn at_end(reader: &Reader<'_>) -> bool {
+pub(crate) fn at_end(reader: &Reader<'_>) -> bool {
     reader.is_empty()
 }
 
@@ -252,13 +252,13 @@ macro_rules! operations {
     })*) => {
         /// Everything that init can do.
         #[derive(Debug, Clone, Copy, PartialEq)]
-        pub enum Operation<'a> {
+        pub(crate) enum Operation<'a> {
             $($(#[$doc])* $name { $($(#[$field_doc])* $field: $kind),* },)*
         }
 
         impl<'a> Operation<'a> {
             /// Writes code and fields; `property` stands between them.
-            pub fn encode(&self, property: Text<'_>, sink: &mut impl Sink) {
+            pub(crate) fn encode(&self, property: Text<'_>, sink: &mut impl Sink) {
                 match self {
                     $(Self::$name { $($field),* } => {
                         u32::put(&$code, sink);
@@ -368,21 +368,21 @@ operations! {
 
 /// Numbers of groups.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Gids<'a>(&'a [u8]);
+pub(crate) struct Gids<'a>(&'a [u8]);
 
 impl<'a> Gids<'a> {
     /// Little-endian numbers, four bytes each.
-    pub fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
         bytes.len().is_multiple_of(4).then_some(Self(bytes))
     }
 
     /// The same bytes: what setgroups(2) takes, for both architectures are little-endian.
-    pub fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         self.0
     }
 
     /// How many there are.
-    pub fn count(self) -> usize {
+    pub(crate) fn count(self) -> usize {
         self.0.len() / 4
     }
 }
@@ -406,15 +406,15 @@ impl<'a> Field<'a> for Gids<'a> {
 }
 
 /// Flags of [`Operation::Attach`].
-pub mod attach {
+pub(crate) mod attach {
     /// The slot stays open for operations that come later.
-    pub const KEEP: u32 = 1;
+    pub(crate) const KEEP: u32 = 1;
     /// The target must be an ordinary directory: nothing on the way is a symbolic link.
-    pub const NO_SYMLINKS: u32 = 2;
+    pub(crate) const NO_SYMLINKS: u32 = 2;
     /// The target may lie in a procfs.
-    pub const INSIDE_PROC: u32 = 4;
+    pub(crate) const INSIDE_PROC: u32 = 4;
     /// What is mounted must be a procfs.
-    pub const IS_PROC: u32 = 8;
+    pub(crate) const IS_PROC: u32 = 8;
     /// A copy is attached, and the slot stays as it is.
-    pub const COPY: u32 = 16;
+    pub(crate) const COPY: u32 = 16;
 }

@@ -6,12 +6,14 @@ mod cgroup_mounts;
 mod compile;
 mod devices;
 mod environment;
+#[cfg_attr(not(test), allow(dead_code, reason = "some of it is for init alone"))]
 pub(crate) mod format;
 mod image;
 mod mounts;
 mod namespaces;
 pub(crate) mod options;
 mod process;
+#[cfg_attr(not(test), allow(dead_code, reason = "some of it is for init alone"))]
 pub(crate) mod protocol;
 mod root;
 mod text;

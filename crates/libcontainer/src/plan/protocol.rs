@@ -18,7 +18,7 @@
 
 /// What init says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The second stage was cloned: `a` is its pid, and its pidfd comes along.
     Spawned = 1,
     /// Init wants to join its v1 cgroups.
@@ -32,47 +32,47 @@ pub enum Kind {
 }
 
 /// The bytes of text that a message can carry.
-pub const DETAIL: usize = 232;
+pub(crate) const DETAIL: usize = 232;
 
 /// The bytes of a message: six words and the detail.
-pub const MESSAGE: usize = 24 + DETAIL;
+pub(crate) const MESSAGE: usize = 24 + DETAIL;
 
 /// A message from init.
 #[derive(Debug, Clone, Copy)]
-pub struct Message {
+pub(crate) struct Message {
     /// One of [`Kind`].
-    pub kind: u32,
+    pub(crate) kind: u32,
     /// A pid, or the index of an operation.
-    pub a: u32,
+    pub(crate) a: u32,
     /// What failed.
-    pub fault: Fault,
+    pub(crate) fault: Fault,
     /// How many bytes of `detail` there are.
-    pub length: u32,
+    pub(crate) length: u32,
     /// Text from the kernel or about the object.
-    pub detail: [u8; DETAIL],
+    pub(crate) detail: [u8; DETAIL],
 }
 
 /// Why an operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// One of [`Cause`].
-    pub cause: u32,
+    pub(crate) cause: u32,
     /// The number of the system call, for [`Cause::Call`].
-    pub call: u32,
+    pub(crate) call: u32,
     /// Its errno.
-    pub errno: u32,
+    pub(crate) errno: u32,
 }
 
 macro_rules! causes {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal: $text:literal,)*) => {
         /// What kind of failure a [`Fault`] is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Cause {
+        pub(crate) enum Cause {
             $($(#[doc = $doc])* $name = $code,)*
         }
 
         /// A cause in words, for those that are not a system call's.
-        pub fn cause_text(code: u32) -> Option<&'static str> {
+        pub(crate) fn cause_text(code: u32) -> Option<&'static str> {
             match code {
                 $($code => Some($text),)*
                 _ => None,
@@ -104,17 +104,15 @@ causes! {
     NotProc = 10: "only a procfs can be mounted on /proc",
     /// A symbolic link where there must be none.
     NotOrdinaryDirectory = 11: "must be mounted on ordinary directory",
-    /// The mount would cover the whole root.
-    TopOfRoot = 12: "mountpoint is on the top of rootfs",
-    /// A path has more components than init walks.
-    TooDeep = 13: "the tree is too deep to copy",
+    /// A tree has more levels than init copies.
+    TooDeep = 12: "the tree is too deep to copy",
     /// A panic, which should not be.
-    Panic = 14: "init panicked",
+    Panic = 13: "init panicked",
 }
 
 impl Message {
     /// As it goes over the socket.
-    pub fn to_bytes(self) -> [u8; MESSAGE] {
+    pub(crate) fn to_bytes(self) -> [u8; MESSAGE] {
         let mut bytes = [0; MESSAGE];
         let Fault { cause, call, errno } = self.fault;
         let words = [self.kind, self.a, cause, call, errno, self.length];
@@ -126,7 +124,7 @@ impl Message {
     }
 
     /// As it comes from the socket.
-    pub fn from_bytes(bytes: &[u8; MESSAGE]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8; MESSAGE]) -> Self {
         let word = |index: usize| {
             let at = index * 4;
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
@@ -140,23 +138,23 @@ impl Message {
 
 impl Fault {
     /// A failure that isn't a system call's.
-    pub const fn of(cause: Cause) -> Self {
+    pub(crate) const fn of(cause: Cause) -> Self {
         Self { cause: cause as u32, call: 0, errno: 0 }
     }
 
     /// A failed system call.
-    pub const fn call(call: u32, errno: u32) -> Self {
+    pub(crate) const fn call(call: u32, errno: u32) -> Self {
         Self { cause: Cause::Call as u32, call, errno }
     }
 }
 
 /// What the host side answers: go on.
-pub const CONTINUE: u32 = 0x6f67;
+pub(crate) const CONTINUE: u32 = 0x6f67;
 
 /// The page that init and the host side share, which says where init is even when it was killed.
 #[repr(C)]
 #[derive(Debug)]
-pub struct StatusPage {
+pub(crate) struct StatusPage {
     /// The index of the operation that init is in.
-    pub operation: core::sync::atomic::AtomicU32,
+    pub(crate) operation: core::sync::atomic::AtomicU32,
 }

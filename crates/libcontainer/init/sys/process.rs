@@ -1,0 +1,113 @@
+//! Memory, signals, limits, namespaces, names: what is about the process itself.
+
+use super::super::format::Text;
+use super::super::numbers as nr;
+use super::super::protocol::Fault;
+use super::{Result, address, call, done, fd, text, word};
+
+/// How a file is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mapping {
+    /// Read-only.
+    PrivateRead,
+    /// Read and write, shared with others who map it.
+    Shared,
+}
+
+/// mmap(2) of a file from its beginning.
+pub(crate) fn map_file(file: i32, length: usize, mapping: Mapping) -> Result<*mut u8> {
+    const READ: usize = 1;
+    const WRITE: usize = 2;
+    const SHARED: usize = 1;
+    const PRIVATE: usize = 2;
+    let (protection, flags) = match mapping {
+        Mapping::PrivateRead => (READ, PRIVATE),
+        Mapping::Shared => (READ | WRITE, SHARED),
+    };
+    call(nr::MMAP, [0, length, protection, flags, fd(file), 0]).map(|a| a as *mut u8)
+}
+
+/// mmap(2) of zeroed memory.
+pub(crate) fn map_anonymous(length: usize) -> Result<*mut u8> {
+    const READ_WRITE: usize = 3;
+    const PRIVATE_ANONYMOUS: usize = 0x22;
+    call(nr::MMAP, [0, length, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0]).map(|a| a as *mut u8)
+}
+
+/// rt_sigaction(2): the default disposition.
+pub(crate) fn default_signal(signal: usize) -> Result<()> {
+    let default = [0u64; 4];
+    done(nr::RT_SIGACTION, [signal, address(&default), 0, 8])
+}
+
+/// rt_sigprocmask(2): no signal blocked.
+pub(crate) fn unblock_signals() -> Result<()> {
+    const SIG_SETMASK: usize = 2;
+    done(nr::RT_SIGPROCMASK, [SIG_SETMASK, address(&0u64), 0, 8])
+}
+
+/// prctl(2).
+pub(crate) fn prctl(option: u32, a: u64, b: u64) -> Result<usize> {
+    call(nr::PRCTL, [option as usize, word(a), word(b), 0, 0])
+}
+
+/// setsid(2).
+pub(crate) fn setsid() -> Result<()> {
+    done(nr::SETSID, [])
+}
+
+/// prlimit64(2) of this process.
+pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let limit = [soft, hard];
+    done(nr::PRLIMIT64, [0, resource as usize, address(&limit), 0])
+}
+
+/// setns(2).
+pub(crate) fn setns(namespace: i32, kind: u32) -> Result<()> {
+    done(nr::SETNS, [fd(namespace), kind as usize])
+}
+
+/// unshare(2).
+pub(crate) fn unshare(flags: u64) -> Result<()> {
+    done(nr::UNSHARE, [word(flags)])
+}
+
+/// What clone3(2) takes (struct clone_args of Linux 5.7).
+#[repr(C)]
+#[derive(Debug, Default)]
+pub(crate) struct CloneArguments {
+    pub(crate) flags: u64,
+    pub(crate) pidfd: u64,
+    pub(crate) child_tid: u64,
+    pub(crate) parent_tid: u64,
+    pub(crate) exit_signal: u64,
+    pub(crate) stack: u64,
+    pub(crate) stack_size: u64,
+    pub(crate) tls: u64,
+    pub(crate) set_tid: u64,
+    pub(crate) set_tid_size: u64,
+    pub(crate) cgroup: u64,
+}
+
+/// clone3(2) without sharing memory: returns twice, 0 in the child.
+pub(crate) fn clone3(arguments: &CloneArguments) -> Result<usize> {
+    call(nr::CLONE3, [address(arguments), size_of::<CloneArguments>()])
+}
+
+/// sethostname(2).
+pub(crate) fn sethostname(name: &[u8]) -> Result<()> {
+    done(nr::SETHOSTNAME, [address(name), name.len()])
+}
+
+/// setdomainname(2).
+pub(crate) fn setdomainname(name: &[u8]) -> Result<()> {
+    done(nr::SETDOMAINNAME, [address(name), name.len()])
+}
+
+/// execve(2): returns only a failure.
+pub(crate) fn execve(path: Text<'_>, arguments: &[*const u8], environment: &[*const u8]) -> Fault {
+    match done(nr::EXECVE, [text(path), address(arguments), address(environment)]) {
+        Err(fault) => fault,
+        Ok(()) => Fault::call(nr::EXECVE, 0),
+    }
+}
