@@ -6,6 +6,8 @@ triple := `rustc -vV | sed -n 's/^host: //p'`
 target := absolute_path(env("CARGO_TARGET_DIR", "target")) / triple
 tare := target / "release/tare"
 export RUNTIME := env("RUNTIME", tare)
+# A snapshot that differs is a failure, and no file beside it.
+export INSTA_UPDATE := env("INSTA_UPDATE", "no")
 
 _list:
     @just --list
@@ -35,6 +37,11 @@ lint:
     cargo clippy --locked --workspace --all-targets -- -D warnings
     bash scripts/lint-init.sh
     @if command -v cargo-deny > /dev/null; then cargo deny check; else echo "cargo-deny is not installed: licences unchecked"; fi
+
+# Record anew what the fixtures are compiled to, for review.
+snapshots:
+    INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo test --locked --package libcontainer --lib -- snapshots
+    git status --short crates/libcontainer/src/plan/snapshots
 
 # Format the sources.
 fmt:

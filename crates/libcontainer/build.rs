@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// The sources that init consists of.
-const SOURCES: [&str; 3] = ["init", "src/plan/format.rs", "src/plan/protocol.rs"];
+const SOURCES: [&str; 4] =
+    ["init", "src/plan/format.rs", "src/plan/operation.rs", "src/plan/protocol.rs"];
 
 fn main() -> Result<(), String> {
     for source in SOURCES {

@@ -26,5 +26,8 @@ mod sys;
 #[path = "../src/plan/format.rs"]
 mod format;
 #[allow(dead_code, reason = "some of it is for the host side alone")]
+#[path = "../src/plan/operation.rs"]
+mod operation;
+#[allow(dead_code, reason = "some of it is for the host side alone")]
 #[path = "../src/plan/protocol.rs"]
 mod protocol;

@@ -40,7 +40,7 @@ pub(crate) struct Place {
 
 impl Placement {
     /// The places, v2 first.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
         self.unified.iter().chain(&self.v1)
     }
 }

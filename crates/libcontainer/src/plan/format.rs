@@ -12,12 +12,17 @@
 //! anywhere. A *slot* is an index into init's table of descriptors; the first `received` slots are the
 //! descriptors that the host side sends along with the plan.
 
+pub(crate) use super::operation::{Operation, attach};
+
 /// `tare`, so that init does not run something else.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"tare");
 /// Init and library are built together; this finds a build that mixed them up.
 pub(crate) const VERSION: u32 = 1;
 /// The bytes of the header.
 pub(crate) const HEADER: usize = 24;
+/// The most descriptors that come with a plan: one message carries 253 (`SCM_MAX_FD`), the image and the
+/// status page among them.
+pub(crate) const MOST_RECEIVED: usize = 251;
 /// No slot.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 /// The slot of the gate: the listening socket in the container's state directory.
@@ -45,12 +50,16 @@ impl<'a> Text<'a> {
 
     /// What follows the first byte; `None` for the empty string.
     pub(crate) fn after_first(self) -> Option<Self> {
-        (self.0.len() > 1).then(|| Self(&self.0[1..]))
+        match self.0 {
+            [_, rest @ ..] if !rest.is_empty() => Some(Self(rest)),
+            _ => None,
+        }
     }
 
     /// A string that is NUL-terminated and has no other NUL.
     pub(crate) fn from_bytes_with_nul(bytes: &'a [u8]) -> Option<Self> {
-        (bytes.iter().position(|&b| b == 0)? == bytes.len() - 1).then_some(Self(bytes))
+        let (nul, text) = bytes.split_last()?;
+        (*nul == 0 && !text.contains(&0)).then_some(Self(bytes))
     }
 }
 
@@ -216,7 +225,12 @@ impl Header {
             preserved: u32::take(&mut reader)?,
         };
         let whole = usize::try_from(header.length).ok()? == image.len();
-        (whole && header.received <= header.slots).then_some((header, reader))
+        // An operation fills each slot that doesn't come along: a number out of all proportion to the
+        // image would make init fill the memory with its table.
+        let slots = header.slots <= header.length.saturating_add(header.received)
+            && header.received <= header.slots
+            && usize::try_from(header.received).ok()? <= MOST_RECEIVED;
+        (whole && slots).then_some((header, reader))
     }
 }
 
@@ -244,126 +258,6 @@ impl<'a> Record<'a> {
 /// Whether there is another record.
 pub(crate) fn at_end(reader: &Reader<'_>) -> bool {
     reader.is_empty()
-}
-
-macro_rules! operations {
-    ($($(#[$doc:meta])* $name:ident = $code:literal {
-        $($(#[$field_doc:meta])* $field:ident: $kind:ty),* $(,)?
-    })*) => {
-        /// Everything that init can do.
-        #[derive(Debug, Clone, Copy, PartialEq)]
-        pub(crate) enum Operation<'a> {
-            $($(#[$doc])* $name { $($(#[$field_doc])* $field: $kind),* },)*
-        }
-
-        impl<'a> Operation<'a> {
-            /// Writes code and fields; `property` stands between them.
-            pub(crate) fn encode(&self, property: Text<'_>, sink: &mut impl Sink) {
-                match self {
-                    $(Self::$name { $($field),* } => {
-                        u32::put(&$code, sink);
-                        property.put(sink);
-                        $($field.put(sink);)*
-                    })*
-                }
-            }
-
-            fn decode(code: u32, reader: &mut Reader<'a>) -> Option<Self> {
-                Some(match code {
-                    $($code => Self::$name { $($field: <$kind>::take(reader)?),* },)*
-                    _ => return None,
-                })
-            }
-        }
-    };
-}
-
-operations! {
-    /// setsid(2).
-    Session = 50 {}
-    /// prctl(2) `PR_SET_DUMPABLE` 0: nobody in the container can trace init or open its descriptors.
-    NotDumpable = 51 {}
-    /// prlimit64(2) of init itself.
-    SetRlimit = 53 { resource: u32, soft: u64, hard: u64 }
-    /// Makes three slots from `first` on the standard streams.
-    Stdio = 52 { first: u32 }
-    /// setns(2) into the namespace in a slot.
-    JoinNamespace = 1 { slot: u32, kind: u32 }
-    /// clone3(2): the second stage goes on, as a child of init's parent, when the host side says so.
-    Clone = 2 { flags: u64, cgroup: u32 }
-    /// Asks the host side for the v1 cgroups and joins each by writing `0` into its `tasks`.
-    JoinCgroups = 3 {}
-    /// unshare(2).
-    Unshare = 4 { flags: u64 }
-    /// setresgid(2) and setresuid(2): become root of the user namespace.
-    BecomeRoot = 5 {}
-    /// sethostname(2).
-    SetHostname = 6 { name: Text<'a> }
-    /// setdomainname(2).
-    SetDomainname = 7 { name: Text<'a> }
-    /// Brings up the loopback interface of the network namespace.
-    LoopbackUp = 8 {}
-    /// mount(2) with propagation flags alone, by path.
-    Propagation = 10 { path: Text<'a>, flags: u64 }
-    /// open_tree(2) of a host path: a detached copy of the mount there.
-    OpenTree = 11 { slot: u32, path: Text<'a>, flags: u32 }
-    /// The same for a device node, which must be this one.
-    OpenDevice = 12 { slot: u32, path: Text<'a>, kind: u32, major: u32, minor: u32 }
-    /// Attaches the container's root over the path that it was copied from.
-    AttachRoot = 13 { slot: u32, path: Text<'a> }
-    /// fsopen(2), fsconfig(2), fsmount(2): a detached new mount.
-    Filesystem = 14 { slot: u32, kind: Text<'a>, source: Text<'a>, options: Texts<'a>, attributes: u64 }
-    /// mount_setattr(2) of the mount in a slot.
-    Attributes = 15 { slot: u32, set: u64, clear: u64, propagation: u64, recursive: u32 }
-    /// Copies what the container has below `target` into the detached tmpfs in the slot.
-    CopyUp = 16 { slot: u32, target: Text<'a> }
-    /// move_mount(2) of a detached mount onto a path of the container, which is made if it is missing.
-    Attach = 17 { slot: u32, target: Text<'a>, flags: u32 }
-    /// Changes a mount that is there: its attributes and, if asked, its file system: fspick(2).
-    Remount = 18 { target: Text<'a>, options: Texts<'a>, filesystem: u32, set: u64, clear: u64 }
-    /// The root of the detached tmpfs gets the mode of the directory that it is going to cover.
-    CopyMode = 26 { slot: u32, target: Text<'a> }
-    /// mkdirat(2) of a directory and of those above it, where they are missing.
-    MakeDirectory = 19 { path: Text<'a>, mode: u32 }
-    /// mknodat(2), or the verification of a node that is there.
-    MakeNode = 20 { path: Text<'a>, mode: u32, major: u32, minor: u32, uid: u32, gid: u32 }
-    /// symlinkat(2), unless something is there.
-    Symlink = 21 { target: Text<'a>, path: Text<'a> }
-    /// Covers a file with the null device in a slot, a directory with an empty read-only tmpfs.
-    Mask = 22 { path: Text<'a>, null: u32, empty: u32 }
-    /// Binds a path onto itself, read-only with everything below it.
-    MakeReadonly = 23 { path: Text<'a> }
-    /// pivot_root(2); what was `/` before is detached.
-    PivotRoot = 24 {}
-    /// For a host whose root is a ramfs: moves the root over `/`, then chroot(2).
-    MoveRoot = 25 {}
-    /// Closes everything that setting up needed.
-    CloseSlots = 30 {}
-    /// Standard streams that are the host's null device become the container's, the others the user's.
-    OwnStdio = 31 { uid: u32 }
-    /// Finds the home directory of a user in the container's passwd file and adds it to the environment.
-    Home = 32 { uid: u32, passwd: Text<'a> }
-    /// umask(2).
-    Umask = 33 { mask: u32 }
-    /// chdir(2), and getcwd(2) must agree that the directory lies inside the root. A first try as root
-    /// may fail with EACCES; the second one, as the user, comes to the same if the first went well.
-    Chdir = 34 { path: Text<'a>, retry: u32 }
-    /// prctl(2) `PR_CAPBSET_DROP` of all that are not kept.
-    DropBounding = 35 { keep: u64, last: u32 }
-    /// setgroups(2): bytes of little-endian numbers, four each, as the kernel takes them.
-    SetGroups = 36 { groups: Gids<'a> }
-    /// setresgid(2), setresuid(2) with the capabilities kept, and getres[ug]id(2) must agree.
-    SetUser = 37 { uid: u32, gid: u32 }
-    /// capset(2) and the ambient set, and reading all five must agree.
-    SetCapabilities = 38 { bounding: u64, effective: u64, permitted: u64, inheritable: u64, ambient: u64 }
-    /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
-    NoNewPrivileges = 39 {}
-    /// Finds the program: the first of the candidates that can be executed.
-    FindProgram = 40 { name: Text<'a>, candidates: Texts<'a> }
-    /// Tells the host side that the container is created, and waits for `start`.
-    Gate = 41 {}
-    /// execve(2).
-    Execute = 42 { arguments: Texts<'a>, environment: Texts<'a> }
 }
 
 /// Numbers of groups.
@@ -403,18 +297,4 @@ impl<'a> Field<'a> for Gids<'a> {
         let length = usize::try_from(u32::take(reader)?).ok()?;
         Self::from_bytes(reader.bytes(length)?)
     }
-}
-
-/// Flags of [`Operation::Attach`].
-pub(crate) mod attach {
-    /// The slot stays open for operations that come later.
-    pub(crate) const KEEP: u32 = 1;
-    /// The target must be an ordinary directory: nothing on the way is a symbolic link.
-    pub(crate) const NO_SYMLINKS: u32 = 2;
-    /// The target may lie in a procfs.
-    pub(crate) const INSIDE_PROC: u32 = 4;
-    /// What is mounted must be a procfs.
-    pub(crate) const IS_PROC: u32 = 8;
-    /// A copy is attached, and the slot stays as it is.
-    pub(crate) const COPY: u32 = 16;
 }

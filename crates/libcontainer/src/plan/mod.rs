@@ -11,12 +11,17 @@ pub(crate) mod format;
 mod image;
 mod mounts;
 mod namespaces;
+#[cfg_attr(not(test), allow(dead_code, reason = "some of it is for init alone"))]
+pub(crate) mod operation;
 pub(crate) mod options;
 mod process;
 #[cfg_attr(not(test), allow(dead_code, reason = "some of it is for init alone"))]
 pub(crate) mod protocol;
 mod root;
+#[cfg(test)]
+mod tests;
 mod text;
+mod words;
 
 use std::path::PathBuf;
 

@@ -5,23 +5,19 @@ use std::fmt;
 use super::format::{Operation, Record, Text};
 use super::image::Image;
 use super::protocol::{self, Cause, Fault};
-use super::{Plan, Received};
+use super::{Plan, Received, words};
 use crate::error::{Error, ErrorKind, errno_text};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "rootfs {}", self.rootfs.display())?;
-        writeln!(
-            f,
-            "spawn flags={:#x} stages={}",
-            self.spawn_flags,
-            1 + u8::from(self.two_stages)
-        )?;
+        let stages = if self.two_stages { "two stages" } else { "one stage" };
+        writeln!(f, "spawn {stages}, new namespaces {}", words::namespaces(self.spawn_flags))?;
         for (slot, received) in self.received.iter().enumerate() {
             writeln!(f, "slot {slot} {received}")?;
         }
-        if !self.host.cgroups.v1.is_empty() || self.host.cgroups.unified.is_some() {
-            writeln!(f, "cgroups {}", self.host.cgroups)?;
+        for place in self.host.cgroups.places() {
+            writeln!(f, "cgroup {place}")?;
         }
         if let Some((users, groups)) = &self.host.id_maps {
             for (kind, maps) in [("uid_map", users), ("gid_map", groups)] {
@@ -33,12 +29,15 @@ impl fmt::Display for Plan {
         if let Some(adjustment) = self.host.oom_score_adj {
             writeln!(f, "oom_score_adj {adjustment}")?;
         }
+        for rule in &self.host.device_rules {
+            writeln!(f, "device rule {rule}")?;
+        }
         for warning in &self.warnings {
             writeln!(f, "warning {warning}")?;
         }
         for (index, record) in self.image.records().enumerate() {
-            let property = record.property.bytes().escape_ascii();
-            writeln!(f, "{index:3} {property}: {:?}", record.operation)?;
+            let property = record.property.bytes().escape_ascii().to_string();
+            writeln!(f, "{index:3} {property:<30} {}", record.operation)?;
         }
         Ok(())
     }

@@ -1,0 +1,123 @@
+//! What the tests of plans share: hosts that are made by hand, and the fixtures.
+
+mod format;
+mod order;
+mod snapshots;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub(super) use self::format::Sample;
+use super::{Plan, Request, compile};
+use crate::cgroup::{Hierarchy, Layout, Unified};
+use crate::config::Config;
+use crate::container::Pivot;
+use crate::error::Result;
+use crate::host::{HostCapabilities, HostFacts, KernelFeatures, SecurityModules};
+
+/// A current kernel, a caller with all capabilities.
+pub(super) fn host(cgroup: Layout) -> HostFacts {
+    let all = u64::MAX >> 23;
+    HostFacts {
+        kernel: KernelFeatures {
+            mount_setattr: true,
+            memfd_exec: true,
+            time_namespace_at_exec: true,
+            pidfd_exit_info: true,
+        },
+        cgroup,
+        lsm: SecurityModules { apparmor: false, selinux: false },
+        capabilities: HostCapabilities { last: 40, effective: all, bounding: all },
+    }
+}
+
+fn unified(mountpoint: &str) -> Unified {
+    Unified {
+        mountpoint: PathBuf::from(mountpoint),
+        mount_root: PathBuf::from("/"),
+        own: PathBuf::from("/user.slice/session-1.scope"),
+    }
+}
+
+/// cgroup v2 alone.
+pub(super) fn v2() -> Layout {
+    Layout::V2(unified("/sys/fs/cgroup"))
+}
+
+/// Nine v1 hierarchies, and the v2 one beside them.
+pub(super) fn hybrid() -> Layout {
+    let shared = ["cpuset", "cpu,cpuacct", "memory", "devices", "freezer", "net_cls,net_prio"];
+    let controllers = shared.into_iter().chain(["blkio", "pids"]);
+    let hierarchy = |name: &str, controllers: Vec<String>, named: Option<&str>| Hierarchy {
+        controllers,
+        name: named.map(str::to_string),
+        mountpoint: Path::new("/sys/fs/cgroup").join(name),
+        mount_root: PathBuf::from("/"),
+        own: PathBuf::from("/user.slice"),
+    };
+    let mut hierarchies: Vec<Hierarchy> = controllers
+        .map(|name| hierarchy(name, name.split(',').map(str::to_string).collect(), None))
+        .collect();
+    hierarchies.push(hierarchy("systemd", Vec::new(), Some("systemd")));
+    Layout::V1 { hierarchies, unified: Some(unified("/sys/fs/cgroup/unified")) }
+}
+
+/// The names of all fixtures, sorted.
+pub(super) fn fixtures() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+pub(super) fn fixture(name: &str) -> Value {
+    let bytes = fs::read(directory().join(name).with_extension("json")).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// The configuration without what this version refuses, and the refusal if there was one.
+pub(super) fn supported(mut json: Value) -> (Config, Option<String>) {
+    let error = match load(&json) {
+        Ok(config) => return (config, None),
+        Err(error) => error.to_string(),
+    };
+    // From behind, so that the indices of lists stay right.
+    for refusal in error.rsplit("; ") {
+        let (property, _) = refusal.split_once(": ").unwrap();
+        let pointer = format!("/{}", property.replace("].", "/").replace(['.', '['], "/"));
+        let pointer = pointer.trim_end_matches(']');
+        let (parent, last) = pointer.rsplit_once('/').unwrap();
+        match json.pointer_mut(parent).unwrap() {
+            Value::Object(members) => drop(members.shift_remove(last).unwrap()),
+            Value::Array(items) => drop(items.remove(last.parse().unwrap())),
+            other => panic!("{pointer}: {other}"),
+        }
+    }
+    (load(&json).unwrap(), Some(error))
+}
+
+pub(super) fn load(json: &Value) -> Result<Config> {
+    Config::from_bytes(&serde_json::to_vec(json).unwrap())
+}
+
+/// Compiles for a container that inherits the streams of its caller.
+pub(super) fn plan(config: &Config, facts: &HostFacts) -> Result<Plan> {
+    let request = Request {
+        id: "box",
+        bundle: Path::new("/bundle"),
+        has_stdio: false,
+        preserve_fds: 0,
+        pivot: Pivot::PivotRoot,
+    };
+    compile(config, &request, facts)
+}
