@@ -32,7 +32,6 @@ numbers! {
     FCHOWN = 93, 55;
     GETCWD = 79, 17;
     UMASK = 95, 166;
-    GETPPID = 110, 173;
     SETSID = 112, 157;
     GETGROUPS = 115, 158;
     SETGROUPS = 116, 159;
@@ -87,6 +86,7 @@ pub const ENAMETOOLONG: u32 = 36;
 pub const ENOTDIR: u32 = 20;
 pub const EISDIR: u32 = 21;
 pub const EINVAL: u32 = 22;
+pub const EMFILE: u32 = 24;
 pub const EROFS: u32 = 30;
 pub const ELOOP: u32 = 40;
 

@@ -164,11 +164,6 @@ pub fn prctl(option: u32, a: u64, b: u64) -> Result<usize> {
     call(nr::PRCTL, [option as usize, word(a), word(b), 0, 0])
 }
 
-/// getppid(2): 0 if the parent is in another pid namespace.
-pub fn parent() -> usize {
-    raw(nr::GETPPID, [0; 6]).unsigned_abs()
-}
-
 /// setsid(2).
 pub fn setsid() -> Result<()> {
     done(nr::SETSID, [])
@@ -398,6 +393,9 @@ pub struct Status {
     pub size: u64,
     pub major: u32,
     pub minor: u32,
+    pub inode: u64,
+    /// The id of the mount that it lies on.
+    pub mount: u64,
 }
 
 impl Status {
@@ -428,13 +426,15 @@ struct Statx {
     rdev_minor: u32,
     dev_major: u32,
     dev_minor: u32,
-    spare: [u64; 14],
+    mount: u64,
+    spare: [u64; 13],
 }
 
 fn statx(at: i32, path: usize, flags: u32) -> Result<Status> {
     const BASIC: usize = 0x7ff;
+    const MOUNT_ID: usize = 0x1000;
     let mut buffer = Statx::default();
-    done(nr::STATX, [fd(at), path, flags as usize, BASIC, address_mut(&mut buffer)])?;
+    done(nr::STATX, [fd(at), path, flags as usize, BASIC | MOUNT_ID, address_mut(&mut buffer)])?;
     Ok(Status {
         mode: u32::from(buffer.mode),
         uid: buffer.uid,
@@ -442,6 +442,8 @@ fn statx(at: i32, path: usize, flags: u32) -> Result<Status> {
         size: buffer.size,
         major: buffer.rdev_major,
         minor: buffer.rdev_minor,
+        inode: buffer.inode,
+        mount: buffer.mount,
     })
 }
 
@@ -494,7 +496,7 @@ pub fn setgroups(groups: &[u8]) -> Result<()> {
     done(nr::SETGROUPS, [groups.len() / 4, address(groups)])
 }
 
-/// getgroups(2): how many there are.
+/// getgroups(2): puts them into `into`, and says how many there are.
 pub fn getgroups(into: &mut [u32]) -> Result<usize> {
     call(nr::GETGROUPS, [into.len(), address_mut(into)])
 }
@@ -628,13 +630,16 @@ pub fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result<()> {
     done(nr::SENDMSG, [fd(socket), address(&header), MSG_NOSIGNAL])
 }
 
-/// recvmsg(2): the bytes received, and how many descriptors were put into `descriptors`.
+/// recvmsg(2): the bytes received, and how many descriptors were put into `descriptors`. That the kernel
+/// had no room for all of them is a failure: it says so in a flag only, and what is missing would be a
+/// cgroup that nobody joins.
 pub fn receive(
     socket: i32,
     into: &mut [u8],
     descriptors: &mut [i32; MOST_DESCRIPTORS],
 ) -> Result<(usize, usize)> {
     const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+    const MSG_CTRUNC: u32 = 8;
     let vector = Iovec { base: address_mut(into), length: into.len() };
     let mut control = Control { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_DESCRIPTORS] };
     let mut header = Header {
@@ -647,6 +652,9 @@ pub fn receive(
         flags: 0,
     };
     let bytes = call(nr::RECVMSG, [fd(socket), address_mut(&mut header), MSG_CMSG_CLOEXEC])?;
+    if header.flags & MSG_CTRUNC != 0 {
+        return Err(Fault::call(nr::RECVMSG, nr::EMFILE));
+    }
     let rights = header.control_length >= CONTROL_HEADER
         && control.level == SOL_SOCKET
         && control.kind == SCM_RIGHTS;

@@ -27,9 +27,9 @@ use std::path::PathBuf;
 
 pub(crate) use create::Cgroup;
 pub(crate) use devices::{DeviceRule, rules};
-pub(crate) use kill::{kill_all, pids};
+pub(crate) use kill::{kill_all, pids, thaw_v1};
 pub(crate) use placement::{Place, Placement, place};
-pub(crate) use remove::{destroy, remove};
+pub(crate) use remove::{destroy, remove, withdraw};
 
 /// The cgroup hierarchies of this host, and where the caller is in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
