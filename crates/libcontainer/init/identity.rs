@@ -4,7 +4,7 @@
 use super::format::{Gids, Text};
 use super::protocol::{Cause, Fault};
 use super::run::Init;
-use super::{numbers as nr, sys};
+use super::{memory, numbers as nr, sys};
 
 /// A session of its own: a terminal of the caller can't be fed from inside (TIOCSTI).
 pub(crate) fn session() -> sys::Result<()> {
@@ -48,13 +48,18 @@ pub(crate) fn drop_bounding(keep: u64, last: u32) -> sys::Result<()> {
     Ok(())
 }
 
-/// setgroups(2), and getgroups(2) must report as many.
+/// setgroups(2), and getgroups(2) must report the same groups: as many, and each of them one that was
+/// asked for. The kernel sorts them.
 pub(crate) fn set_groups(groups: Gids<'_>) -> sys::Result<()> {
     sys::setgroups(groups.bytes())?;
-    match sys::getgroups(&mut []) {
-        Ok(count) if count == groups.count() => Ok(()),
-        Ok(_) => Err(Fault::of(Cause::NotInForce)),
-        Err(fault) => Err(fault),
+    // One more than there should be: the kernel refuses a table that is too small.
+    let reported = memory::table::<u32>(groups.count() + 1)?;
+    let count = sys::getgroups(reported)?;
+    let reported = reported.get(..count).unwrap_or(&[]);
+    if count == groups.count() && reported.iter().all(|&gid| groups.iter().any(|g| g == gid)) {
+        Ok(())
+    } else {
+        Err(Fault::of(Cause::NotInForce))
     }
 }
 

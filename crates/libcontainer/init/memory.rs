@@ -24,6 +24,8 @@ pub(crate) unsafe trait Zeroable {}
 // SAFETY: a number.
 unsafe impl Zeroable for i32 {}
 // SAFETY: a number.
+unsafe impl Zeroable for u32 {}
+// SAFETY: a number.
 unsafe impl Zeroable for u8 {}
 // SAFETY: the null pointer.
 unsafe impl Zeroable for *const u8 {}

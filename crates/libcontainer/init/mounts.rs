@@ -70,7 +70,13 @@ fn target(root: i32, mount: i32, path: Text<'_>, flags: u32) -> sys::Result<i32>
     } else {
         rootfs::file(root, path)?
     };
-    if sys::status(target)?.is(nr::S_IFDIR) != directory {
+    let (status, top) = (sys::status(target)?, sys::status(root)?);
+    if (status.mount, status.inode) == (top.mount, top.inode) {
+        // A link of the image leads there; what is mounted there would be seen by nobody.
+        sys::close(target);
+        return Err(Fault::of(Cause::TopOfRoot));
+    }
+    if status.is(nr::S_IFDIR) != directory {
         // The kernel would say EINVAL, which says nothing.
         sys::close(target);
         let errno = if directory { nr::ENOTDIR } else { nr::EISDIR };

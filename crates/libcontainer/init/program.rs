@@ -5,8 +5,10 @@ use super::protocol::{Cause, Fault};
 use super::run::Init;
 use super::{memory, numbers as nr, passwd, rootfs, sys};
 
+/// The major number of `/dev/null`, `/dev/zero`, `/dev/urandom` and their like.
+const MEMORY: u32 = 1;
 /// The device number of `/dev/null`.
-const NULL: (u32, u32) = (1, 3);
+const NULL: (u32, u32) = (MEMORY, 3);
 /// What is read of a passwd file: an image may hold one of any size.
 const MOST_PASSWD: u64 = 1 << 20;
 
@@ -20,13 +22,13 @@ pub(crate) fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
 }
 
 /// Gives the standard streams to the user, so that `/dev/stdout` can be opened; the host's null device
-/// is nobody's to give away, so the container's takes its place.
+/// is nobody's to give away, so the container's takes its place. Its like stay the host's too.
 pub(crate) fn own_stdio(uid: u32) -> sys::Result<()> {
     for stream in 0..3 {
         let Ok(status) = sys::status(stream) else { continue };
         if status.is(nr::S_IFCHR) && (status.major, status.minor) == NULL {
             replace_null(stream)?;
-        } else if status.uid != uid {
+        } else if status.uid != uid && !(status.is(nr::S_IFCHR) && status.major == MEMORY) {
             match sys::fchown(stream, uid, u32::MAX) {
                 // A terminal, or a file on a read-only or foreign file system, stays as it is.
                 Err(fault) if !matches!(fault.errno, nr::EPERM | nr::EROFS | nr::EINVAL) => {

@@ -168,11 +168,18 @@ impl Walk {
         &self.path[..self.length]
     }
 
-    /// The parent directory, made if it is missing, and the last component.
-    fn parent(&self, root: i32) -> sys::Result<(i32, &[u8])> {
+    /// Where the last component starts and where it ends.
+    fn last(&self) -> (usize, usize) {
         let path = self.bytes();
         let end = path.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
         let start = path[..end].iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
+        (start, end)
+    }
+
+    /// The parent directory, made if it is missing, and the last component.
+    fn parent(&self, root: i32) -> sys::Result<(i32, &[u8])> {
+        let path = self.bytes();
+        let (start, end) = self.last();
         let name = &path[start..end];
         if matches!(name, b"" | b"." | b"..") {
             return Err(Fault::call(nr::OPENAT2, nr::EEXIST));
@@ -200,7 +207,7 @@ impl Walk {
             match open(root, terminated(self.bytes(), &mut whole)?, 0) {
                 Err(fault) if fault.errno == nr::ENOENT => {
                     let (target, length) = link?;
-                    let start = self.length - name.bytes().len();
+                    let (start, _) = self.last();
                     self = self.redirected(start, &target[..length], b"")?;
                 }
                 other => return other,

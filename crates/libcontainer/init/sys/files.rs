@@ -111,6 +111,9 @@ pub(crate) struct Status {
     pub(crate) size: u64,
     pub(crate) major: u32,
     pub(crate) minor: u32,
+    pub(crate) inode: u64,
+    /// The id of the mount that it lies on.
+    pub(crate) mount: u64,
 }
 
 impl Status {
@@ -141,13 +144,15 @@ struct Statx {
     rdev_minor: u32,
     dev_major: u32,
     dev_minor: u32,
-    spare: [u64; 14],
+    mount: u64,
+    spare: [u64; 13],
 }
 
 fn statx(at: i32, path: usize, flags: u32) -> Result<Status> {
     const BASIC: usize = 0x7ff;
+    const MOUNT_ID: usize = 0x1000;
     let mut buffer = Statx::default();
-    done(nr::STATX, [fd(at), path, flags as usize, BASIC, address_mut(&mut buffer)])?;
+    done(nr::STATX, [fd(at), path, flags as usize, BASIC | MOUNT_ID, address_mut(&mut buffer)])?;
     Ok(Status {
         mode: u32::from(buffer.mode),
         uid: buffer.uid,
@@ -155,6 +160,8 @@ fn statx(at: i32, path: usize, flags: u32) -> Result<Status> {
         size: buffer.size,
         major: buffer.rdev_major,
         minor: buffer.rdev_minor,
+        inode: buffer.inode,
+        mount: buffer.mount,
     })
 }
 

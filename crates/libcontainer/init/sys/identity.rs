@@ -13,7 +13,7 @@ pub(crate) fn setgroups(groups: &[u8]) -> Result<()> {
     done(nr::SETGROUPS, [groups.len() / 4, address(groups)])
 }
 
-/// getgroups(2): how many there are.
+/// getgroups(2): puts them into `into`, and says how many there are.
 pub(crate) fn getgroups(into: &mut [u32]) -> Result<usize> {
     call(nr::GETGROUPS, [into.len(), address_mut(into)])
 }

@@ -1,6 +1,7 @@
 //! Sockets: messages with descriptors, connections to the gate.
 
 use super::super::numbers as nr;
+use super::super::protocol::Fault;
 use super::{Result, address, address_mut, call, done, fd, opened, word};
 
 /// socket(2) for ioctls on network interfaces.
@@ -73,13 +74,16 @@ pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result
     done(nr::SENDMSG, [fd(socket), address(&header), MSG_NOSIGNAL])
 }
 
-/// recvmsg(2): the bytes received, and how many descriptors were put into `descriptors`.
+/// recvmsg(2): the bytes received, and how many descriptors were put into `descriptors`. That the kernel
+/// had no room for all of them is a failure: it says so in a flag only, and what is missing would be a
+/// cgroup that nobody joins.
 pub(crate) fn receive(
     socket: i32,
     into: &mut [u8],
     descriptors: &mut [i32; MOST_DESCRIPTORS],
 ) -> Result<(usize, usize)> {
     const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+    const MSG_CTRUNC: u32 = 8;
     let vector = Iovec { base: address_mut(into), length: into.len() };
     let mut control = Control { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_DESCRIPTORS] };
     let mut header = Header {
@@ -92,6 +96,9 @@ pub(crate) fn receive(
         flags: 0,
     };
     let bytes = call(nr::RECVMSG, [fd(socket), address_mut(&mut header), MSG_CMSG_CLOEXEC])?;
+    if header.flags & MSG_CTRUNC != 0 {
+        return Err(Fault::call(nr::RECVMSG, nr::EMFILE));
+    }
     let rights = header.control_length >= CONTROL_HEADER
         && control.level == SOL_SOCKET
         && control.kind == SCM_RIGHTS;

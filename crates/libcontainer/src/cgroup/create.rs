@@ -123,6 +123,21 @@ impl Cgroup {
         self.unified.as_ref().map(|made| made.directory.as_fd())
     }
 
+    /// Removes the directories that were made, and says whether none is left.
+    pub(crate) fn take_back(&mut self) -> bool {
+        let limits = remove::Limits::from_now();
+        let v1 = self.placement.v1.iter().zip(&mut self.v1);
+        let unified = self.placement.unified.iter().zip(&mut self.unified);
+        let mut is_gone = true;
+        for (place, made) in v1.chain(unified) {
+            if made.is_new() {
+                is_gone &= remove::take_back(place, made.levels, &limits);
+                made.levels = 0;
+            }
+        }
+        is_gone
+    }
+
     /// Leaves the directories in place.
     pub(crate) fn keep(mut self) {
         for made in self.unified.iter_mut().chain(&mut self.v1) {
@@ -133,14 +148,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let limits = remove::Limits::from_now();
-        let v1 = self.placement.v1.iter().zip(&self.v1);
-        let unified = self.placement.unified.iter().zip(&self.unified);
-        for (place, made) in v1.chain(unified) {
-            if made.is_new() {
-                remove::take_back(place, made.levels, &limits);
-            }
-        }
+        self.take_back();
     }
 }
 

@@ -113,6 +113,14 @@ fn signal(placement: &Placement, candidates: &[i32]) -> Result<()> {
     Ok(())
 }
 
+/// Thaws a container that a v1 freezer holds: no signal reaches its processes before, not even SIGKILL.
+pub(crate) fn thaw_v1(placement: &Placement) -> Result<()> {
+    if placement.v1.iter().any(|place| place.has("freezer")) {
+        freeze(placement, Freeze::Off)?;
+    }
+    Ok(())
+}
+
 /// What a freezer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Freeze {

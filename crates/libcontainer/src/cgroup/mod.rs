@@ -27,11 +27,11 @@ use std::path::PathBuf;
 
 pub(crate) use create::Cgroup;
 pub(crate) use devices::{DeviceRule, rules};
-pub(crate) use kill::kill_all;
 #[cfg(test)]
 pub(crate) use kill::pids;
+pub(crate) use kill::{kill_all, thaw_v1};
 pub(crate) use placement::{Place, Placement, place};
-pub(crate) use remove::{destroy, remove};
+pub(crate) use remove::{destroy, remove, withdraw};
 
 /// The cgroup hierarchies of this host, and where the caller is in them.
 #[derive(Debug, Clone, PartialEq, Eq)]

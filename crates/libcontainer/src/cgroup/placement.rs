@@ -43,6 +43,11 @@ impl Placement {
     pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
         self.unified.iter().chain(&self.v1)
     }
+
+    /// Whether any of the directories is there.
+    pub(crate) fn exists(&self) -> bool {
+        self.places().any(|place| place.directory().exists())
+    }
 }
 
 impl Place {

@@ -61,14 +61,28 @@ pub(crate) fn remove(placement: &Placement) -> Result<()> {
     }
 }
 
-/// Removes the directories that a failed create has made: the last `levels` of the path. Nobody can be
-/// told of a failure; the state record still names the directory.
-pub(super) fn take_back(place: &Place, levels: usize, limits: &Limits) {
-    if remove_tree(place, limits).is_ok()
-        && let (Ok(root), Some(parent)) = (Directory::hierarchy(place), place.below.parent())
+/// Removes those of a container's cgroups that are empty, and leaves alone who is in the others: for a
+/// create that was interrupted in a cgroup that others had made.
+pub(crate) fn withdraw(placement: &Placement) {
+    let limits = Limits::from_now();
+    for place in placement.places() {
+        let rmdir = || Directory::hierarchy(place)?.rmdir(&place.below);
+        // An init that lost its creator takes a moment to go.
+        while rmdir().is_err_and(|e| e.errno() == Some(libc::EBUSY)) && !limits.reached() {
+            sleep(PAUSES.1);
+        }
+    }
+}
+
+/// Removes the directories that a failed create has made: the last `levels` of the path. Says whether the
+/// last one is gone; for as long as it is not, the state record has to name it.
+pub(super) fn take_back(place: &Place, levels: usize, limits: &Limits) -> bool {
+    let is_gone = remove_tree(place, limits).is_ok();
+    if is_gone && let (Ok(root), Some(parent)) = (Directory::hierarchy(place), place.below.parent())
     {
         take_back_below(&root, parent, levels.saturating_sub(1));
     }
+    is_gone
 }
 
 /// Removes the last `levels` of a path, as long as they are empty: others may use them by now.

@@ -78,6 +78,7 @@ fn intent(id: &str, bundle: &Bundle, plan: &Plan) -> Result<Intent> {
         bundle: bundle.directory().to_path_buf(),
         rootfs: plan.rootfs.clone(),
         cgroup: plan.host.cgroups.clone(),
+        cgroup_existed: plan.host.cgroups.exists(),
         own_pid_namespace: plan.own_pid_namespace,
         oci_version: spec.version().clone(),
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
@@ -147,9 +148,10 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         self.init = None;
-        self.cgroup = None;
-        if let Some(entry) = self.entry.take() {
-            // The failure that led here is what the caller is told.
+        let is_gone = self.cgroup.as_mut().is_none_or(Cgroup::take_back);
+        // The failure that led here is what the caller is told. What could not be removed stays on
+        // record, for `delete --force`.
+        if is_gone && let Some(entry) = self.entry.take() {
             entry.remove().ok();
         }
     }

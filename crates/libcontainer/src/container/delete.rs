@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Delete, Status};
-use crate::cgroup;
+use crate::cgroup::{self, Placement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{Life, LiveProcess};
 use crate::state::Store;
@@ -12,8 +12,15 @@ use crate::state::Store;
 /// How long a killed process may take to end.
 const KILL_TIME: Duration = Duration::from_secs(10);
 
+/// How long it takes at the most, unless something holds it.
+const USUAL_KILL_TIME: Duration = Duration::from_millis(200);
+
 /// See [`crate::Runtime::delete`].
 pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
+    if delete == Delete::Force {
+        // Before the lock: a `start` holds that until init answers, which a stopped one never does.
+        kill_recorded(store, id)?;
+    }
     let entry = match store.lock(id) {
         Err(error) if error.kind() == ErrorKind::NotFound && delete == Delete::Force => {
             return store.sweep(id);
@@ -37,7 +44,12 @@ pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
         return Err(Error::new(ErrorKind::InvalidState, message));
     }
     if let Some(process) = observed.init {
-        kill(&process)?;
+        kill(&process, &record.intent.cgroup)?;
+    }
+    if record.init.is_none() && record.intent.cgroup_existed {
+        // Init has died with its creator, and whether it ever was in there nobody knows.
+        cgroup::withdraw(&record.intent.cgroup);
+        return entry.remove();
     }
     // Nothing outlives the first process of a pid namespace. Without one, or if create was interrupted,
     // processes may be left that are known by their cgroup alone.
@@ -48,10 +60,24 @@ pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
     entry.remove()
 }
 
-fn kill(process: &LiveProcess) -> Result<()> {
+/// Kills the first process of a container, if there is one on record.
+fn kill_recorded(store: &Store, id: &str) -> Result<()> {
+    let Ok(record) = store.read(id) else { return Ok(()) };
+    match record.observe()?.init {
+        Some(process) => kill(&process, &record.intent.cgroup),
+        None => Ok(()),
+    }
+}
+
+fn kill(process: &LiveProcess, cgroup: &Placement) -> Result<()> {
     if process.signal(libc::SIGKILL)? == Life::Gone {
         return Ok(());
     }
+    if process.wait_exit(USUAL_KILL_TIME)? == Life::Gone {
+        return Ok(());
+    }
+    // A v1 freezer holds it even now: this thaws.
+    cgroup::kill_all(cgroup)?;
     match process.wait_exit(KILL_TIME)? {
         Life::Gone => Ok(()),
         Life::Alive => Err(Error::new(ErrorKind::InvalidState, "container init still running")),

@@ -69,10 +69,14 @@ impl Container {
         if process.signal(signal)? == Life::Gone {
             return Err(not_running());
         }
-        if signal == libc::SIGKILL && !record.intent.own_pid_namespace {
-            return cgroup::kill_all(&record.intent.cgroup);
+        if signal != libc::SIGKILL {
+            return Ok(());
         }
-        Ok(())
+        if record.intent.own_pid_namespace {
+            cgroup::thaw_v1(&record.intent.cgroup)
+        } else {
+            cgroup::kill_all(&record.intent.cgroup)
+        }
     }
 
     /// Blocks until the first process has ended, and says how: also when some other thread of the caller

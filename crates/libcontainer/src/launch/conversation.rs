@@ -4,6 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -41,11 +42,27 @@ pub(super) fn say_continue(socket: BorrowedFd<'_>, along: &[RawFd]) -> Result<()
 
 /// Waits for the next message of init.
 pub(super) fn hear(socket: BorrowedFd<'_>) -> Result<Received> {
+    receive(socket, MsgFlags::empty())
+}
+
+/// The same from a stage that another one shares the socket with: that it has ended does not hang up.
+pub(super) fn hear_until(socket: BorrowedFd<'_>, stage: BorrowedFd<'_>) -> Result<Received> {
+    let mut fds = [PollFd::new(socket, PollFlags::POLLIN), PollFd::new(stage, PollFlags::POLLIN)];
+    while let Err(errno) = poll(&mut fds, PollTimeout::NONE) {
+        if errno != Errno::EINTR {
+            return Err(Error::os("poll(init)", errno as i32));
+        }
+    }
+    // What the stage said before it ended comes first.
+    receive(socket, MsgFlags::MSG_DONTWAIT)
+}
+
+fn receive(socket: BorrowedFd<'_>, how: MsgFlags) -> Result<Received> {
     let mut bytes = [0u8; MESSAGE];
     let mut control = nix::cmsg_space!([RawFd; 1]);
     let (length, fd) = loop {
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let flags = how | MsgFlags::MSG_CMSG_CLOEXEC;
         match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags) {
             Ok(message) => {
                 let fd = message.cmsgs().ok().and_then(|mut messages| {
@@ -59,6 +76,10 @@ pub(super) fn hear(socket: BorrowedFd<'_>) -> Result<Received> {
             Err(Errno::EINTR) => {}
             // Init was killed with a word of ours unread.
             Err(Errno::ECONNRESET) => return Ok(Received::HungUp),
+            // The stage that should have said something has ended.
+            Err(Errno::EAGAIN) if how.contains(MsgFlags::MSG_DONTWAIT) => {
+                return Ok(Received::HungUp);
+            }
             Err(errno) => return Err(Error::os("recvmsg from init", errno as i32)),
         }
     };

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use super::conversation::{Received, hear, say_continue};
+use super::conversation::{Received, hear, hear_until, say_continue};
 use super::maps::{map_ids, set_oom_score};
 use super::spawn::Init;
 use crate::cgroup::Cgroup;
@@ -25,14 +25,20 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
     if !host.plan.two_stages {
         born(init, host.plan)?;
     }
+    let mut is_first_stage = host.plan.two_stages;
     loop {
-        let (message, descriptor) = match hear(init.control.as_fd())? {
+        let received = match is_first_stage {
+            true => hear_until(init.control.as_fd(), init.pidfd()?)?,
+            false => hear(init.control.as_fd())?,
+        };
+        let (message, descriptor) = match received {
             Received::Message(message, descriptor) => (message, descriptor),
             Received::HungUp => return Err(killed(init, host.plan)),
         };
         match message.kind {
             kind if kind == Kind::Spawned as u32 => {
                 second_stage(init, host.plan, &message, descriptor)?;
+                is_first_stage = false;
             }
             kind if kind == Kind::Cgroups as u32 => {
                 let files = host.cgroup.join_files()?;

@@ -279,12 +279,16 @@ impl<'a> Gids<'a> {
     pub(crate) fn count(self) -> usize {
         self.0.len() / 4
     }
+
+    /// One after the other.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u32> {
+        self.0.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]))
+    }
 }
 
 impl core::fmt::Debug for Gids<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let numbers = self.0.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
-        f.debug_list().entries(numbers).finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

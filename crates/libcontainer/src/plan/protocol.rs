@@ -104,6 +104,8 @@ causes! {
     NotProc = 10: "only a procfs can be mounted on /proc",
     /// A symbolic link where there must be none.
     NotOrdinaryDirectory = 11: "must be mounted on ordinary directory",
+    /// The mount would cover the whole root.
+    TopOfRoot = 14: "mountpoint is on the top of rootfs",
     /// A tree has more levels than init copies.
     TooDeep = 12: "the tree is too deep to copy",
     /// A panic, which should not be.

@@ -20,16 +20,13 @@ use crate::sys::pidfd::{pidfd_info, waitid};
 /// else, who may never reap it, is read; if we may not, this blocks until it is reaped.
 pub(crate) fn exit_status(pidfd: BorrowedFd<'_>) -> Result<ExitStatus> {
     poll_until(pidfd, PollFlags::POLLIN, None)?;
-    loop {
-        match waitid(pidfd) {
-            Ok(waited) if waited.code == libc::CLD_EXITED => {
-                return Ok(ExitStatus::Exited(waited.status));
-            }
-            Ok(waited) => return Ok(ExitStatus::Signaled(waited.status)),
-            Err(Errno::EINTR) => {}
-            Err(Errno::ECHILD) => break,
-            Err(errno) => return Err(Error::os("waitid(P_PIDFD, WEXITED)", errno as i32)),
+    match waitid(pidfd) {
+        Ok(waited) if waited.code == libc::CLD_EXITED => {
+            return Ok(ExitStatus::Exited(waited.status));
         }
+        Ok(waited) => return Ok(ExitStatus::Signaled(waited.status)),
+        Err(Errno::ECHILD) => {}
+        Err(errno) => return Err(Error::os("waitid(P_PIDFD, WEXITED)", errno as i32)),
     }
     if let Some(status) = zombie_status(pidfd)? {
         return Ok(status);

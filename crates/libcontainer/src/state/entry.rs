@@ -128,8 +128,17 @@ impl Entry {
         }
     }
 
-    /// Where the cgroups are, for whoever can't read the record. `None` if nothing was made.
+    /// Where the cgroups are, for whoever can't read the record. `None` if nothing was made: the gate is
+    /// made first, and as long as there is none, who is in those cgroups is somebody else's.
     pub(crate) fn cgroups(&self) -> Result<Option<Placement>> {
+        match fstatat(self.directory(), GATE, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => {}
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => {
+                let error = Error::os(format!("fstatat(\"{GATE}\")"), errno as i32);
+                return Err(in_state_of(&self.id, error));
+            }
+        }
         let text = match readlinkat(self.directory(), CGROUPS) {
             Ok(text) => text,
             Err(Errno::ENOENT) => return Ok(None),

@@ -35,6 +35,10 @@ pub(crate) struct Intent {
     pub(crate) rootfs: PathBuf,
     /// Where its cgroups are, or will be.
     pub(crate) cgroup: Placement,
+    /// Whether a cgroup of it was there before: as long as there is no init, who is in it is somebody
+    /// else's.
+    #[serde(default)]
+    pub(crate) cgroup_existed: bool,
     /// Whether its processes end with its first one.
     pub(crate) own_pid_namespace: bool,
     /// The version of the runtime-spec that its configuration complies with.
@@ -128,6 +132,7 @@ pub(super) mod tests {
             bundle: PathBuf::from("/bundle"),
             rootfs: PathBuf::from("/bundle/rootfs"),
             cgroup: Placement::default(),
+            cgroup_existed: false,
             own_pid_namespace: true,
             oci_version: "1.3.0".to_string(),
             annotations: BTreeMap::from([("key".to_string(), "\u{e4}\"\n".to_string())]),

@@ -45,16 +45,22 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Resu
 }
 
 /// `waitid(P_PIDFD, pidfd, WEXITED | __WALL)`: blocks, and reaps. `__WALL` because a child of clone(2)
-/// with another exit signal than SIGCHLD is not found without it.
+/// with another exit signal than SIGCHLD is not found without it. A signal handler of the caller's does
+/// not end it.
 ///
 /// nix has a waitid too; it fails, after it has reaped, for a child that a real-time signal killed.
 pub(crate) fn waitid(pidfd: BorrowedFd<'_>) -> nix::Result<Waited> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let id = pidfd.as_raw_fd().cast_unsigned();
     let options = libc::WEXITED | libc::__WALL;
-    // SAFETY: `info` is ours, and large enough for the one siginfo_t that the kernel writes.
-    let result = unsafe { libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), options) };
-    Errno::result(result)?;
+    loop {
+        // SAFETY: `info` is ours, and large enough for the one siginfo_t that the kernel writes.
+        let result = unsafe { libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), options) };
+        match Errno::result(result) {
+            Err(Errno::EINTR) => {}
+            waited => break waited.map(drop)?,
+        }
+    }
     // SAFETY: all bytes are initialised, by `zeroed` or by the kernel, and siginfo_t is plain integers.
     let info = unsafe { info.assume_init() };
     Ok(Waited {
