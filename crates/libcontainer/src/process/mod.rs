@@ -211,7 +211,7 @@ impl AsFd for LiveProcess {
 }
 
 /// poll(2) of one descriptor, until there is something or the deadline is over; then nothing.
-fn poll_until(
+pub(crate) fn poll_until(
     fd: BorrowedFd<'_>,
     flags: PollFlags,
     deadline: Option<Instant>,
