@@ -24,6 +24,7 @@ numbers! {
     SENDMSG = 46, 211;
     RECVMSG = 47, 212;
     EXECVE = 59, 221;
+    FCNTL = 72, 25;
     GETCWD = 79, 17;
     CHDIR = 80, 49;
     FCHDIR = 81, 50;

@@ -64,6 +64,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
     }
     sys::unblock_signals()?;
     sys::umask(0);
+    take_standard_numbers(control)?;
     let mut word = [0u8; 4];
     let mut descriptors = [-1; sys::MOST_DESCRIPTORS];
     let (bytes, count) = sys::receive(control, &mut word, &mut descriptors)?;
@@ -94,6 +95,18 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
         detail: Detail::none(),
     };
     Ok((init, reader, status))
+}
+
+/// Where the caller has no standard streams, takes their numbers until execve(2): a descriptor of ours that
+/// had one would be replaced by a stream that the caller sends, or be given to the user like one.
+fn take_standard_numbers(control: i32) -> sys::Result<()> {
+    loop {
+        let taken = sys::duplicate(control)?;
+        if taken > 2 {
+            sys::close(taken);
+            return Ok(());
+        }
+    }
 }
 
 /// Closes, for good, all that the caller left open beside the standard streams, the descriptors that the

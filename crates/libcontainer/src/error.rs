@@ -152,6 +152,7 @@ impl<T> Context<T> for Result<T> {
 
 /// Something that the configuration asked for and that was left out as the specification says, such as
 /// an unknown capability. Returned, never printed.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The property of `config.json`, such as `process.capabilities.bounding`.

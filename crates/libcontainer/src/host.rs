@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::probe::{self, Probe};
 
 /// What this host can do. Compiling a plan is a function of it, so that a plan for another host can be
-/// looked at and tested anywhere.
+/// looked at and tested anywhere: change what [`HostFacts::probe`] or [`HostFacts::minimal`] returns.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
     /// What the kernel offers beyond Linux 5.10.
@@ -27,6 +28,7 @@ pub struct HostFacts {
 }
 
 /// What the kernel offers beyond Linux 5.10, which is the floor.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelFeatures {
     /// `mount_setattr(2)`, Linux 5.12.
@@ -41,6 +43,7 @@ pub struct KernelFeatures {
 }
 
 /// The Linux security modules that label processes.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecurityModules {
     /// AppArmor is active.
@@ -50,6 +53,7 @@ pub struct SecurityModules {
 }
 
 /// The capabilities of the kernel and of the caller (capabilities(7)), as masks with bit `1 << CAP_X`.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostCapabilities {
     /// The number of the last capability that the kernel knows.
@@ -61,6 +65,26 @@ pub struct HostCapabilities {
 }
 
 impl HostFacts {
+    /// A host that has what Linux 5.10 has and nothing beyond: no cgroup hierarchy is mounted, no security
+    /// module is active, and the caller has all capabilities of that kernel.
+    #[must_use]
+    pub fn minimal() -> Self {
+        /// `CAP_CHECKPOINT_RESTORE`, Linux 5.9.
+        const LAST: u32 = 40;
+        let all = (1 << (LAST + 1)) - 1;
+        Self {
+            kernel: KernelFeatures {
+                mount_setattr: false,
+                memfd_exec: false,
+                time_namespace_at_exec: false,
+                pidfd_exit_info: false,
+            },
+            cgroup: Layout::None,
+            lsm: SecurityModules { apparmor: false, selinux: false },
+            capabilities: HostCapabilities { last: LAST, effective: all, bounding: all },
+        }
+    }
+
     /// Asks the kernel.
     ///
     /// # Errors

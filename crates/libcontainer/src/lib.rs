@@ -4,6 +4,21 @@
 //! pure function that turns it into a [`plan::Plan`], *launch* spawns a small freestanding program, init,
 //! and init executes the plan inside the container and then the user's process.
 //!
+//! ```no_run
+//! use libcontainer::{Bundle, CreateOptions, Delete, Runtime};
+//!
+//! # fn main() -> libcontainer::Result<()> {
+//! let runtime = Runtime::new("/run/example");
+//! let bundle = Bundle::load("/var/lib/example/bundle")?;
+//! let container = runtime.create("web", &bundle, &CreateOptions::new())?.container;
+//! container.start()?;
+//! let status = container.wait()?;
+//! container.delete(Delete::Stopped)?;
+//! # drop(status);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Every function may be called from any thread of any process. None changes anything that the threads
 //! of a process share (working directory, umask, environment, signal handlers, children of others),
 //! none prints, exits, or panics on input.
@@ -36,3 +51,6 @@ pub use container::{
 };
 pub use error::{Error, ErrorKind, Result, Warning};
 pub use host::HostFacts;
+/// The types of a configuration that is passed as a value, in the version that [`Config::from_spec`] takes.
+pub use oci_spec;
+pub use plan::Plan;

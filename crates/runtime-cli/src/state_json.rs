@@ -30,7 +30,7 @@ impl<'a> StateJson<'a> {
             id: &state.id,
             // A process that nobody has collected yet has ended all the same.
             pid: if state.status == Status::Stopped { 0 } else { state.pid },
-            status: name(state.status),
+            status: state.status.as_str(),
             bundle: state.bundle.to_string_lossy(),
             rootfs: state.rootfs.to_string_lossy(),
             created: &state.created,
@@ -44,16 +44,6 @@ impl<'a> StateJson<'a> {
         let text = [self.id, self.status, &self.bundle, self.created, &self.owner];
         let [id, status, bundle, created, owner] = text.map(ToString::to_string);
         [id, self.pid.to_string(), status, bundle, created, owner]
-    }
-}
-
-/// A status in the words of the runtime-spec.
-fn name(status: Status) -> &'static str {
-    match status {
-        Status::Creating => "creating",
-        Status::Created => "created",
-        Status::Running => "running",
-        Status::Stopped => "stopped",
     }
 }
 

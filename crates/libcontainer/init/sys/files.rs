@@ -24,6 +24,12 @@ pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
     done(nr::CLOSE_RANGE, [first as usize, last as usize, 0])
 }
 
+/// fcntl(2) `F_DUPFD_CLOEXEC`: the lowest number that is free.
+pub(crate) fn duplicate(this: i32) -> Result<i32> {
+    const F_DUPFD_CLOEXEC: usize = 1030;
+    opened(nr::FCNTL, [fd(this), F_DUPFD_CLOEXEC, 0])
+}
+
 /// dup3(2).
 pub(crate) fn dup3(from: i32, to: i32) -> Result<()> {
     done(nr::DUP3, [fd(from), fd(to), 0])

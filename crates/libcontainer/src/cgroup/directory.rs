@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mkdirat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use nix::unistd::{UnlinkatFlags, read, unlinkat, write};
 
@@ -76,10 +76,20 @@ impl Directory {
 
     /// mkdir(2) of one directory below.
     pub(super) fn mkdir(&self, below: &Path) -> Result<Mkdir> {
-        match mkdirat(&self.file, below, Mode::from_bits_truncate(0o755)) {
+        let mode = Mode::from_bits_truncate(0o755);
+        match mkdirat(&self.file, below, mode) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => return Ok(Mkdir::Existed),
+            Err(errno) => return Err(os("mkdirat", &self.path.join(below), errno)),
+        }
+        // The caller's umask can have taken away anything, and is not ours to change.
+        match fchmodat(&self.file, below, mode, FchmodatFlags::FollowSymlink) {
             Ok(()) => Ok(Mkdir::Made),
-            Err(Errno::EEXIST) => Ok(Mkdir::Existed),
-            Err(errno) => Err(os("mkdirat", &self.path.join(below), errno)),
+            Err(errno) => {
+                // What failed is told; that this fails too says nothing more.
+                self.rmdir(below).ok();
+                Err(os("fchmodat", &self.path.join(below), errno))
+            }
         }
     }
 

@@ -1,27 +1,36 @@
 //! A container: start, kill, wait, state.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Delete, ExitStatus, State, Status, delete};
 use crate::cgroup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::launch;
 use crate::process::{Life, exit_status};
-use crate::state::Store;
+use crate::state::{Record, Store};
 
-/// A container. Dropping the value does nothing to the container.
+/// A container. Usable from any thread; dropping the value does nothing to the container.
 #[derive(Debug)]
 pub struct Container {
     store: Store,
     id: String,
-    /// The first process, for whoever has created the container: it tells the exit status even after
+    /// The first process, if it was there when the value was made: it tells the exit status even after
     /// others have reaped it.
     process: Option<OwnedFd>,
+    /// How that has ended, once somebody has waited: a second wait finds no child any more.
+    ended: Mutex<Option<ExitStatus>>,
 }
 
 impl Container {
     pub(super) fn new(store: Store, id: &str, process: Option<OwnedFd>) -> Self {
-        Self { store, id: id.to_string(), process }
+        Self { store, id: id.to_string(), process, ended: Mutex::new(None) }
+    }
+
+    /// The container of a record. That its process can't be opened is told to whoever wants it.
+    pub(super) fn recorded(store: Store, id: &str, record: &Record) -> Self {
+        let process = record.process().ok().flatten();
+        Self::new(store, id, process)
     }
 
     /// The id.
@@ -30,20 +39,30 @@ impl Container {
         &self.id
     }
 
-    /// What the container is now.
+    /// What the container is now. Takes no lock: it may be another thing when this returns.
+    ///
+    /// # Kernel
+    ///
+    /// Reads the record; pidfd_open(2), and stat(2) of `/proc/PID/exe`.
     ///
     /// # Errors
     ///
-    /// If its state can't be read.
+    /// [`ErrorKind::NotFound`] if it was deleted, and whatever reading its state can fail with.
     pub fn state(&self) -> Result<State> {
         self.store.read(&self.id)?.state()
     }
 
     /// Lets the user's process run. Returns when it was executed.
     ///
+    /// # Kernel
+    ///
+    /// flock(2) of the container's directory, connect(2) to init's socket in it, and recvmsg(2) until
+    /// init's execve(2) has closed the connection.
+    ///
     /// # Errors
     ///
-    /// If the container isn't in the state `created`, or the program can't be executed.
+    /// [`ErrorKind::InvalidState`] if the container isn't in the state `created`; the errno of execve(2)
+    /// if the program can't be executed: then the container has stopped.
     pub fn start(&self) -> Result<()> {
         // Locked, so that of two starts one says that the container runs already.
         let entry = self.store.lock(&self.id)?;
@@ -59,9 +78,13 @@ impl Container {
     /// Sends a signal (signal(7)) to the first process; SIGKILL, in a container that shares its pid
     /// namespace, to all.
     ///
+    /// # Kernel
+    ///
+    /// pidfd_open(2), pidfd_send_signal(2).
+    ///
     /// # Errors
     ///
-    /// If it isn't running.
+    /// [`ErrorKind::InvalidState`] if it isn't running; `EINVAL` if there is no such signal.
     pub fn kill(&self, signal: i32) -> Result<()> {
         let record = self.store.read(&self.id)?;
         let not_running = || Error::new(ErrorKind::InvalidState, "container not running");
@@ -79,39 +102,61 @@ impl Container {
         }
     }
 
-    /// Blocks until the first process has ended, and says how: also when some other thread of the caller
-    /// has reaped it, and when the caller isn't its parent (Linux 6.15).
+    /// Blocks until the first process has ended, and says how. Any number of threads may wait, and each
+    /// may wait again.
+    ///
+    /// The caller's own child is reaped. If some other thread of the caller reaps it, or the caller isn't
+    /// its parent, the kernel keeps the status for those who have a pidfd (Linux 6.15): this value has one
+    /// if the process had not been reaped when the value was made.
+    ///
+    /// # Kernel
+    ///
+    /// poll(2), waitid(2) with `P_PIDFD`, and `PIDFD_GET_INFO` where that finds no child.
     ///
     /// # Errors
     ///
-    /// If the exit status is lost.
+    /// [`ErrorKind::InvalidState`] if the process had been reaped when the value was made, or if create
+    /// was interrupted; [`ErrorKind::Unsupported`] if the kernel has not kept the status.
     pub fn wait(&self) -> Result<ExitStatus> {
-        match &self.process {
-            Some(process) => exit_status(process.as_fd()),
-            None => exit_status(self.pidfd()?.as_fd()),
+        // Whoever comes second waits for the lock instead of the process: for the same event.
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = *ended {
+            return Ok(status);
         }
+        let status = match &self.process {
+            Some(process) => exit_status(process.as_fd())?,
+            None => exit_status(self.pidfd()?.as_fd())?,
+        };
+        *ended = Some(status);
+        Ok(status)
     }
 
-    /// A descriptor that polls readable when the first process has ended (pidfd_open(2)).
+    /// A descriptor of the first process (pidfd_open(2)), the caller's to keep. It polls readable when
+    /// the process has ended, and hung up when it was reaped; that of a process that has ended already
+    /// does so at once.
+    ///
+    /// # Kernel
+    ///
+    /// fcntl(2); pidfd_open(2) if the value was made before there was a process.
     ///
     /// # Errors
     ///
-    /// If it has ended already and was reaped.
+    /// [`ErrorKind::InvalidState`] if the process had been reaped when the value was made, or if create
+    /// was interrupted.
     pub fn pidfd(&self) -> Result<OwnedFd> {
         if let Some(process) = &self.process {
             let copy = process.try_clone();
             return copy.map_err(|e| Error::io("fcntl(pidfd, F_DUPFD_CLOEXEC)", &e));
         }
-        let process = self.store.read(&self.id)?.observe()?.init;
         let gone = || Error::new(ErrorKind::InvalidState, "container not running");
-        Ok(process.ok_or_else(gone)?.into_pidfd())
+        self.store.read(&self.id)?.process()?.ok_or_else(gone)
     }
 
-    /// See [`crate::Runtime::delete`].
+    /// Removes the container: [`crate::Runtime::delete`] with its id.
     ///
     /// # Errors
     ///
-    /// See [`crate::Runtime::delete`].
+    /// Those of [`crate::Runtime::delete`].
     pub fn delete(&self, delete: Delete) -> Result<()> {
         delete::delete(&self.store, &self.id, delete)
     }

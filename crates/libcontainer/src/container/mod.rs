@@ -16,30 +16,64 @@ pub use runtime::Runtime;
 use crate::error::{Result, Warning};
 
 /// What `create` is told beside the bundle.
+#[non_exhaustive]
 #[derive(Debug, Default)]
 pub struct CreateOptions {
     /// The standard streams of the container's process.
     pub stdio: Stdio,
-    /// How many descriptors from 3 on the container's process inherits from the caller. Numbers that
-    /// are not open stay holes.
+    /// How many descriptors from 3 on the container's process inherits from the caller, under the same
+    /// numbers. Those that are not open stay holes. This is what programs do that have just been executed
+    /// themselves: other threads of a larger process open and close descriptors at any time.
     pub preserve_fds: u32,
     /// How the root filesystem becomes `/`.
     pub pivot: Pivot,
 }
 
+impl CreateOptions {
+    /// The caller's standard streams, no further descriptors, pivot_root(2).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the standard streams.
+    #[must_use]
+    pub fn stdio(mut self, stdio: Stdio) -> Self {
+        self.stdio = stdio;
+        self
+    }
+
+    /// Sets how many descriptors from 3 on the container's process inherits.
+    #[must_use]
+    pub fn preserve_fds(mut self, count: u32) -> Self {
+        self.preserve_fds = count;
+        self
+    }
+
+    /// Sets how the root filesystem becomes `/`.
+    #[must_use]
+    pub fn pivot(mut self, pivot: Pivot) -> Self {
+        self.pivot = pivot;
+        self
+    }
+}
+
 /// The standard streams of a container's process.
+#[non_exhaustive]
 #[derive(Debug, Default)]
 pub enum Stdio {
-    /// The caller's descriptors 0, 1 and 2.
+    /// The caller's descriptors 0, 1 and 2. One that is closed is closed in the container too.
     #[default]
     Inherit,
     /// `/dev/null`.
     Null,
-    /// These, as standard input, output and error.
+    /// These, as standard input, output and error. The container has copies of its own: drop the options
+    /// after `create`, or a reader of a pipe never sees its end.
     Fds([OwnedFd; 3]),
 }
 
 /// How the root filesystem becomes `/`.
+#[non_exhaustive]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Pivot {
     /// By pivot_root(2).
@@ -50,6 +84,7 @@ pub enum Pivot {
 }
 
 /// A created container, and what was left out on the way.
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct Created {
     /// The container, in the state `created`.
@@ -67,7 +102,7 @@ pub enum Delete {
     Force,
 }
 
-/// How a container's process ended.
+/// How a container's process ended: one of the two ways that wait(2) knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
     /// It exited with this status.
@@ -76,7 +111,37 @@ pub enum ExitStatus {
     Signaled(i32),
 }
 
+impl ExitStatus {
+    /// The status that it exited with, unless a signal killed it.
+    #[must_use]
+    pub fn code(self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(code),
+            Self::Signaled(_) => None,
+        }
+    }
+
+    /// The signal that killed it, if one did.
+    #[must_use]
+    pub fn signal(self) -> Option<i32> {
+        match self {
+            Self::Exited(_) => None,
+            Self::Signaled(signal) => Some(signal),
+        }
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit status {code}"),
+            Self::Signaled(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
 /// What a container is doing.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Create is under way, or it died half-way.
@@ -113,6 +178,7 @@ pub struct State {
 }
 
 /// One entry of a list: a container's state, or why it can't be read.
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct ListEntry {
     /// The id.
@@ -121,13 +187,21 @@ pub struct ListEntry {
     pub state: Result<State>,
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Status {
+    /// The word of the runtime-spec.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
             Self::Stopped => "stopped",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -62,8 +62,7 @@ fn second_stage(
     pidfd: Option<OwnedFd>,
 ) -> Result<()> {
     let pid = i32::try_from(message.a).unwrap_or(0);
-    let pidfd = pidfd.ok_or_else(|| Error::new(ErrorKind::Internal, "init sent no pidfd"))?;
-    init.replace(pid, pidfd);
+    init.replace(pid, pidfd)?;
     born(init, plan)?;
     say_continue(init.control.as_fd(), &[])
 }

@@ -2,21 +2,23 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::poll::PollFlags;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
 use nix::unistd::ftruncate;
 
-use super::conversation::say;
+use super::conversation::{Received as Heard, hear, say};
 use super::executable::{Executable, sealed};
 use super::namespace::open_namespace;
 use crate::container::ExitStatus;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::plan::protocol::StatusPage;
+use crate::plan::protocol::{Kind, StatusPage};
 use crate::plan::{Plan, Received};
-use crate::process::exit_status;
-use crate::sys::pidfd::pidfd_send_signal;
+use crate::process::{exit_status, poll_until};
+use crate::sys::pidfd::{pidfd_send_signal, waitid, waitid_by_pid};
 use crate::sys::spawn::{Child, Spawn};
 use crate::sys::{own, spawn as sys};
 
@@ -36,9 +38,24 @@ pub(crate) struct Streams<'a> {
 pub(crate) struct Init {
     /// The container's first process, or the first stage as long as there is no second one.
     process: Option<Child>,
+    second: Second,
     pub(super) control: OwnedFd,
     status: OwnedFd,
 }
+
+/// The second stage, which the kernel makes a child of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Second {
+    /// There is none, or it is known.
+    Settled,
+    /// The first stage may have cloned it.
+    ToCome,
+    /// It has this pid, and its pidfd is lost.
+    Nameless(i32),
+}
+
+/// How long the first stage may take to say what has become of it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Spawns init; from here on it works by itself.
 pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>) -> Result<Init> {
@@ -55,7 +72,8 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
         cgroup: if plan.two_stages { None } else { streams.cgroup },
     })
     .map_err(|failed| Error::os(failed.call, failed.errno as i32).context("spawn init"))?;
-    let init = Init { process: Some(child), control: ours, status };
+    let second = if plan.two_stages { Second::ToCome } else { Second::Settled };
+    let init = Init { process: Some(child), second, control: ours, status };
     drop(theirs);
     let mut along: Vec<RawFd> = vec![image.as_raw_fd(), init.status.as_raw_fd()];
     let mut namespaces = namespaces.iter();
@@ -118,11 +136,38 @@ impl Init {
     }
 
     /// The first stage has done its work: the container's first process takes its place.
-    pub(super) fn replace(&mut self, pid: i32, pidfd: OwnedFd) {
+    pub(super) fn replace(&mut self, pid: i32, pidfd: Option<OwnedFd>) -> Result<()> {
+        let Some(pidfd) = pidfd else {
+            self.second = Second::Nameless(pid);
+            // The kernel drops a descriptor that it can't install, and does not say why.
+            return Err(Error::os("recvmsg(pidfd of init)", libc::EMFILE));
+        };
+        self.second = Second::Settled;
         if let Some(first) = self.process.replace(Child { pid, pidfd }) {
             // It exits after its report. Whoever else reaps it is welcome.
-            crate::sys::pidfd::waitid(first.pidfd.as_fd()).ok();
+            waitid(first.pidfd.as_fd()).ok();
         }
+        Ok(())
+    }
+
+    /// Hears what the first stage still has to say about the second one. Both end when nobody talks to
+    /// them any more.
+    fn hear_out(&mut self) -> Result<()> {
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.second == Second::ToCome {
+            let said = poll_until(self.control.as_fd(), PollFlags::POLLIN, Some(deadline))?;
+            if said.is_empty() {
+                return Ok(());
+            }
+            match hear(self.control.as_fd())? {
+                Heard::Message(message, pidfd) if message.kind == Kind::Spawned as u32 => {
+                    self.replace(i32::try_from(message.a).unwrap_or(0), pidfd)?;
+                }
+                Heard::Message(..) => {}
+                Heard::HungUp => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// The operation that init was in last.
@@ -157,10 +202,18 @@ impl Init {
 
 impl Drop for Init {
     fn drop(&mut self) {
+        if self.second != Second::Settled {
+            shutdown(self.control.as_raw_fd(), Shutdown::Write).ok();
+            // The failure that led here is what the caller is told.
+            self.hear_out().ok();
+        }
         if let Some(child) = self.process.take() {
             // It may have ended already, and may have been reaped by others: gone is gone.
             pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL).ok();
-            crate::sys::pidfd::waitid(child.pidfd.as_fd()).ok();
+            waitid(child.pidfd.as_fd()).ok();
+        }
+        if let Second::Nameless(pid) = self.second {
+            waitid_by_pid(pid).ok();
         }
     }
 }

@@ -116,6 +116,18 @@ impl ProcessId {
 
     /// The process, unless it has ended. A zombie has, and so has everything from before a reboot.
     pub(crate) fn open(&self) -> Result<Option<LiveProcess>> {
+        let Some(pidfd) = self.open_unreaped()? else {
+            return Ok(None);
+        };
+        let process = LiveProcess::new(self.pid, pidfd);
+        match process.wait_exit(Duration::ZERO)? {
+            Life::Alive => Ok(Some(process)),
+            Life::Gone => Ok(None),
+        }
+    }
+
+    /// A pidfd of the process, which may be a zombie.
+    pub(crate) fn open_unreaped(&self) -> Result<Option<OwnedFd>> {
         // EINVAL: a pid below 1, which only a damaged record can have.
         let pidfd = match pidfd_open(self.pid) {
             Ok(pidfd) => pidfd,
@@ -132,10 +144,10 @@ impl ProcessId {
             return Ok(None);
         }
         // Last, because if the pidfd's process is still there, what was read by pid above was its own.
-        let process = LiveProcess::new(self.pid, pidfd);
-        match process.wait_exit(Duration::ZERO)? {
-            Life::Alive => Ok(Some(process)),
-            Life::Gone => Ok(None),
+        match pidfd_send_signal(pidfd.as_fd(), 0) {
+            Err(Errno::ESRCH) => Ok(None),
+            // EPERM: it is there, and not ours to signal.
+            _ => Ok(Some(pidfd)),
         }
     }
 }
@@ -199,7 +211,7 @@ impl AsFd for LiveProcess {
 }
 
 /// poll(2) of one descriptor, until there is something or the deadline is over; then nothing.
-fn poll_until(
+pub(crate) fn poll_until(
     fd: BorrowedFd<'_>,
     flags: PollFlags,
     deadline: Option<Instant>,

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::geteuid;
 
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -144,7 +144,11 @@ impl Store {
             .create(&self.root)
             .map_err(|error| self.root_error("mkdir", &error))?;
         let gone = io::Error::from_raw_os_error(libc::ENOENT);
-        self.open_root()?.ok_or_else(|| self.root_error("open", &gone))
+        let root = self.open_root()?.ok_or_else(|| self.root_error("open", &gone))?;
+        // The caller's umask can have taken away anything, and is not ours to change.
+        fchmod(&root, Mode::S_IRWXU)
+            .map_err(|errno| self.root_error("fchmod", &io::Error::from(errno)))?;
+        Ok(root)
     }
 
     /// Whoever else can write here can have us remove, signal and mount what he likes.

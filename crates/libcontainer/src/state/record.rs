@@ -1,6 +1,7 @@
 //! What is written down about a container, and what follows from it.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,14 @@ impl Record {
                 init: Some(process),
             },
         })
+    }
+
+    /// The first process, also when it has ended, as long as nobody has reaped it.
+    pub(crate) fn process(&self) -> Result<Option<OwnedFd>> {
+        match &self.init {
+            Some(init) => init.process.open_unreaped(),
+            None => Ok(None),
+        }
     }
 
     /// The state that the runtime-spec wants, as it is now.

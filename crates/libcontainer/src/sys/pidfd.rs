@@ -50,12 +50,20 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Resu
 ///
 /// nix has a waitid too; it fails, after it has reaped, for a child that a real-time signal killed.
 pub(crate) fn waitid(pidfd: BorrowedFd<'_>) -> nix::Result<Waited> {
+    wait_for(libc::P_PIDFD, pidfd.as_raw_fd().cast_unsigned())
+}
+
+/// The same for a child whose pidfd there was no descriptor for.
+pub(crate) fn waitid_by_pid(pid: i32) -> nix::Result<Waited> {
+    wait_for(libc::P_PID, pid.cast_unsigned())
+}
+
+fn wait_for(kind: libc::idtype_t, id: u32) -> nix::Result<Waited> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    let id = pidfd.as_raw_fd().cast_unsigned();
     let options = libc::WEXITED | libc::__WALL;
     loop {
         // SAFETY: `info` is ours, and large enough for the one siginfo_t that the kernel writes.
-        let result = unsafe { libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), options) };
+        let result = unsafe { libc::waitid(kind, id, info.as_mut_ptr(), options) };
         match Errno::result(result) {
             Err(Errno::EINTR) => {}
             waited => break waited.map(drop)?,

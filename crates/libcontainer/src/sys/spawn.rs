@@ -79,10 +79,14 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     let pid = clone3(&arguments, &mut shared);
     restore_signals(blocked);
     drop(stack);
-    let pid = Errno::result(pid).map_err(|errno| SpawnError { call: "clone3", errno })?;
+    // As the kernel returns it: what fails is a negative errno.
+    let pid = i32::try_from(pid).unwrap_or(-libc::EOVERFLOW);
+    if pid < 0 {
+        return Err(SpawnError { call: "clone3", errno: Errno::from_raw(-pid) });
+    }
     // SAFETY: the kernel has just made this descriptor for us, so that nobody else owns it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    let child = Child { pid: i32::try_from(pid).unwrap_or(0), pidfd };
+    let child = Child { pid, pidfd };
     match shared.failure {
         None => Ok(child),
         Some((call, errno)) => {

@@ -48,7 +48,7 @@ impl Creation {
         };
         log::debug!("create {id} from {}", bundle.directory().display());
         let pivot = if self.no_pivot { Pivot::MoveMount } else { Pivot::PivotRoot };
-        let options = CreateOptions { preserve_fds, pivot, ..CreateOptions::default() };
+        let options = CreateOptions::new().preserve_fds(preserve_fds).pivot(pivot);
         let created = state_root::runtime(globals)?.create(id, &bundle, &options)?;
         for warning in &created.warnings {
             log::warn!("{warning}");

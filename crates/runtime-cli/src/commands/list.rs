@@ -50,7 +50,7 @@ impl super::Execute for List {
 /// The containers whose state can be read. The others are told of, unless they have just gone.
 fn readable(entries: Vec<ListEntry>) -> Vec<State> {
     let mut states = Vec::new();
-    for ListEntry { id, state } in entries {
+    for ListEntry { id, state, .. } in entries {
         match state {
             Ok(state) => states.push(state),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
