@@ -128,3 +128,20 @@ pub(crate) fn no_new_privileges() -> sys::Result<()> {
         _ => Err(Fault::of(Cause::NotInForce)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Sets, capability_words};
+
+    #[test]
+    fn capabilities_are_split_into_words() {
+        let sets = Sets {
+            bounding: u64::MAX,
+            effective: 1 << 40 | 1,
+            permitted: 1 << 40 | 3,
+            inheritable: 1 << 32,
+            ambient: u64::MAX,
+        };
+        assert_eq!(capability_words(&sets), [1, 3, 0, 0x100, 0x100, 1]);
+    }
+}

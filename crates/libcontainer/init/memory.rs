@@ -1,6 +1,6 @@
 //! Memory for tables whose size the plan knows: there is no allocator.
 
-use super::protocol::Fault;
+use super::protocol::{Cause, Fault};
 use super::sys;
 
 /// A table of `count` zeroed values that lives as long as init.
@@ -32,6 +32,10 @@ unsafe impl Zeroable for *const u8 {}
 
 /// The plan, which lies in a sealed memfd and is mapped for good.
 pub(crate) fn map_plan(fd: i32, length: usize) -> Result<&'static [u8], Fault> {
+    // What lies behind the end of the file could be mapped, but not read.
+    if sys::status(fd)?.size < length as u64 {
+        return Err(Fault::of(Cause::BadPlan));
+    }
     let address = sys::map_file(fd, length, sys::Mapping::PrivateRead)?;
     // SAFETY: `length` bytes are mapped, and the memfd's seals forbid that it shrinks or changes.
     Ok(unsafe { core::slice::from_raw_parts(address.cast_const(), length) })

@@ -14,7 +14,8 @@ const MOST_PASSWD: u64 = 1 << 20;
 
 /// Makes the standard streams that the caller sent along 0, 1 and 2.
 pub(crate) fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
-    for (stream, slot) in (0..3).zip(first..) {
+    for (stream, ordinal) in (0..3).zip(0..) {
+        let slot = first.checked_add(ordinal).ok_or(Fault::of(Cause::BadPlan))?;
         sys::dup3(init.slots.descriptor(slot)?, stream)?;
         init.slots.close(slot);
     }

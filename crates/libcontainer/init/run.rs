@@ -238,3 +238,25 @@ fn number(text: *const u8) -> Option<i32> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn the_argument_is_the_number_of_a_descriptor() {
+        for (text, value) in [
+            (c"0", Some(0)),
+            (c"1023", Some(1023)),
+            (c"2147483647", None),
+            (c"214748364", Some(214_748_364)),
+            (c"", None),
+            (c"-1", None),
+            (c"1x", None),
+            (c" 1", None),
+        ] {
+            assert_eq!(number(text.as_ptr().cast()), value, "{text:?}");
+        }
+        assert_eq!(number(core::ptr::null()), None);
+    }
+}

@@ -55,3 +55,41 @@ impl Slots {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::IntoRawFd;
+
+    use super::{Cause, Fault, Slots};
+
+    fn descriptor() -> i32 {
+        std::fs::File::open("/").unwrap().into_raw_fd()
+    }
+
+    fn is_open(fd: i32) -> bool {
+        std::fs::exists(format!("/proc/self/fdinfo/{fd}")).unwrap()
+    }
+
+    #[test]
+    fn slots_own_their_descriptors() {
+        let missing = || Fault::of(Cause::BadPlan);
+        let mut slots = Slots::new(3).unwrap();
+        let (a, b, c) = (descriptor(), descriptor(), descriptor());
+        slots.put(0, a).unwrap();
+        slots.put(2, b).unwrap();
+        assert_eq!(slots.descriptor(0), Ok(a));
+        assert_eq!(slots.descriptor(1), Err(missing()));
+        assert_eq!(slots.descriptor(3), Err(missing()));
+        assert_eq!(slots.descriptor(u32::MAX), Err(missing()));
+        assert_eq!(slots.put(3, c), Err(missing()));
+        slots.close(1);
+        slots.close(u32::MAX);
+        slots.close_all_but(0);
+        assert_eq!((slots.descriptor(0), slots.descriptor(2)), (Ok(a), Err(missing())));
+        assert!(is_open(a));
+        slots.close(0);
+        slots.close(0);
+        assert_eq!(slots.descriptor(0), Err(missing()));
+        assert!(Slots::new(0).unwrap().descriptor(0).is_err());
+    }
+}

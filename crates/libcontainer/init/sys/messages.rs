@@ -106,3 +106,39 @@ pub(crate) fn receive(
     *descriptors = control.descriptors;
     Ok((bytes, count.min(MOST_DESCRIPTORS)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::{AsRawFd, FromRawFd};
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn descriptors_come_along_with_words() {
+        let kind = SockType::SeqPacket;
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let (ours, theirs) = (ours.as_raw_fd(), theirs);
+        let file = std::fs::File::open("/proc/self/comm").unwrap();
+        send(theirs.as_raw_fd(), b"with", Some(file.as_raw_fd())).unwrap();
+        send(theirs.as_raw_fd(), b"without", None).unwrap();
+        drop(theirs);
+
+        let mut descriptors = [-1; MOST_DESCRIPTORS];
+        let mut bytes = [0; 16];
+        assert_eq!(receive(ours, &mut bytes, &mut descriptors), Ok((4, 1)));
+        assert_eq!(&bytes[..4], b"with");
+        // SAFETY: the kernel has just made it for this process, and nobody else knows it.
+        let mut received = unsafe { std::fs::File::from_raw_fd(descriptors[0]) };
+        let mut text = String::new();
+        received.read_to_string(&mut text).unwrap();
+        assert!(!text.is_empty());
+        assert_eq!(receive(ours, &mut bytes, &mut descriptors), Ok((7, 0)));
+        assert_eq!(receive(ours, &mut bytes, &mut descriptors), Ok((0, 0)), "hung up");
+        let gone = send(ours, b"x", None).unwrap_err();
+        assert_eq!((gone.call, gone.errno), (nr::SENDMSG, 32), "EPIPE, and no signal");
+    }
+}
