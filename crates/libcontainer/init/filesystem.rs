@@ -3,7 +3,7 @@
 use super::format::{Text, Texts};
 use super::protocol::{Cause, DETAIL, Fault};
 use super::run::Init;
-use super::{rootfs, sys};
+use super::{flags, rootfs, sys};
 
 /// Makes a detached mount of a new file system. The options come in pairs: a key, then either nothing,
 /// for a flag, or `=value`.
@@ -50,13 +50,17 @@ pub(crate) fn change(
     path: Text<'_>,
     options: Option<Texts<'_>>,
     attributes: &sys::MountAttributes,
+    by_mount: bool,
 ) -> sys::Result<()> {
     let target = rootfs::open(init.root, path, 0)?;
     let done = match options {
         Some(options) => reconfigure(init, target, options),
         None => Ok(()),
     };
-    let done = done.and_then(|()| sys::mount_setattr(target, 0, attributes));
+    let done = done.and_then(|()| match by_mount {
+        true => flags::change(target, attributes.set, attributes.clear),
+        false => sys::mount_setattr(target, 0, attributes),
+    });
     sys::close(target);
     done
 }

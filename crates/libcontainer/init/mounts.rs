@@ -3,7 +3,7 @@
 use super::format::{Text, attach};
 use super::protocol::{Cause, Fault};
 use super::run::Init;
-use super::{numbers as nr, rootfs, sys};
+use super::{flags, numbers as nr, rootfs, sys};
 
 /// A detached copy of the mount at a host path.
 pub(crate) fn open(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> sys::Result<()> {
@@ -145,12 +145,17 @@ fn cover(init: &mut Init, target: i32, null: u32, empty: u32) -> sys::Result<()>
 /// Covers a path, if it exists, with a read-only copy of itself and of all below it. The copy is made
 /// read-only before it is attached, so that there is no moment in which another process of the mount
 /// namespace could exchange what is remounted.
-pub(crate) fn make_readonly(init: &Init, path: Text<'_>) -> sys::Result<()> {
+/// `by_mount`: only afterwards, and it alone, where the kernel can't do better.
+pub(crate) fn make_readonly(init: &Init, path: Text<'_>, by_mount: bool) -> sys::Result<()> {
     let Some(target) = rootfs::open_existing(init.root, path)? else { return Ok(()) };
     let attributes = sys::MountAttributes { set: nr::MOUNT_ATTR_RDONLY, ..Default::default() };
     let done = copy(target, nr::AT_RECURSIVE).and_then(|copy| {
-        let done = sys::mount_setattr(copy, nr::AT_RECURSIVE, &attributes)
-            .and_then(|()| sys::move_mount(copy, target));
+        let done = if by_mount {
+            sys::move_mount(copy, target).and_then(|()| flags::change(copy, nr::MS_RDONLY, 0))
+        } else {
+            sys::mount_setattr(copy, nr::AT_RECURSIVE, &attributes)
+                .and_then(|()| sys::move_mount(copy, target))
+        };
         sys::close(copy);
         done
     });

@@ -127,6 +127,16 @@ pub(crate) const OPEN_TREE_CLOEXEC: u32 = 0o2_000_000;
 pub(crate) const MOVE_MOUNT_F_EMPTY_PATH: u32 = 0x4;
 pub(crate) const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(crate) const MS_NOSYMFOLLOW: u64 = 0x100;
+pub(crate) const MS_REMOUNT: u64 = 0x20;
+pub(crate) const MS_BIND: u64 = 0x1000;
+pub(crate) const MS_RDONLY: u64 = 1;
+pub(crate) const MS_NOATIME: u64 = 0x400;
+pub(crate) const MS_NODIRATIME: u64 = 0x800;
+pub(crate) const MS_RELATIME: u64 = 0x20_0000;
+pub(crate) const MS_STRICTATIME: u64 = 0x100_0000;
+pub(crate) const ST_RELATIME: u64 = 0x1000;
+pub(crate) const ST_NOSYMFOLLOW: u64 = 0x2000;
 pub(crate) const MNT_DETACH: u32 = 2;
 
 pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;

@@ -7,7 +7,8 @@ use super::format::{self, Header, Operation, Reader, Record, Text};
 use super::protocol::{Cause, Fault, Kind, StatusPage};
 use super::slots::Slots;
 use super::{
-    copy_up, filesystem, identity, memory, mounts, namespaces, numbers as nr, program, rootfs, sys,
+    copy_up, filesystem, flags, identity, memory, mounts, namespaces, numbers as nr, program,
+    rootfs, sys,
 };
 
 /// What init knows while it runs.
@@ -158,7 +159,7 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         Op::SetHostname { name } => sys::sethostname(name.bytes()),
         Op::SetDomainname { name } => sys::setdomainname(name.bytes()),
         Op::LoopbackUp {} => namespaces::loopback_up(),
-        Op::Propagation { path, flags } => sys::set_propagation(path, flags),
+        Op::Propagation { path, flags } => sys::mount_flags(path, flags),
         Op::OpenTree { slot, path, flags } => mounts::open(init, slot, path, flags),
         Op::OpenDevice { slot, path, kind, major, minor } => {
             mounts::open_device(init, slot, path, (kind, major, minor))
@@ -171,12 +172,19 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
             let attributes = sys::MountAttributes { set, clear, propagation, userns: 0 };
             sys::mount_setattr(init.slots.descriptor(slot)?, recursive, &attributes)
         }
+        Op::Flags { slot, set, clear, propagation } => {
+            let mount = init.slots.descriptor(slot)?;
+            match propagation {
+                0 => flags::change(mount, set, clear),
+                _ => flags::apply(mount, propagation),
+            }
+        }
         Op::CopyUp { slot, target } => copy_up::copy(init, slot, target),
         Op::Attach { slot, target, flags } => mounts::attach(init, slot, target, flags),
-        Op::Remount { target, options, filesystem, set, clear } => {
+        Op::Remount { target, options, filesystem, set, clear, by_mount } => {
             let attributes = sys::MountAttributes { set, clear, ..Default::default() };
             let options = (filesystem != 0).then_some(options);
-            filesystem::change(init, target, options, &attributes)
+            filesystem::change(init, target, options, &attributes, by_mount != 0)
         }
         Op::CopyMode { slot, target } => mounts::copy_mode(init, slot, target),
         Op::MakeDirectory { path, mode } => {
@@ -187,7 +195,7 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         }
         Op::Symlink { target, path } => rootfs::symlink(init.root, target, path),
         Op::Mask { path, null, empty } => mounts::mask(init, path, null, empty),
-        Op::MakeReadonly { path } => mounts::make_readonly(init, path),
+        Op::MakeReadonly { path, by_mount } => mounts::make_readonly(init, path, by_mount != 0),
         Op::PivotRoot {} => mounts::pivot_root(init),
         Op::MoveRoot {} => mounts::move_root(init),
         Op::CloseSlots {} => {

@@ -7,6 +7,8 @@ pub(crate) mod control;
 pub(crate) mod copy_up;
 #[path = "../init/filesystem.rs"]
 pub(crate) mod filesystem;
+#[path = "../init/flags.rs"]
+pub(crate) mod flags;
 #[path = "../init/identity.rs"]
 pub(crate) mod identity;
 #[path = "../init/memory.rs"]

@@ -188,9 +188,19 @@ pub(crate) fn status_of(path: Text<'_>) -> Result<Status> {
 
 /// fstatfs(2): the magic number of the file system.
 pub(crate) fn filesystem_magic(of: i32) -> Result<u64> {
+    statfs(of).map(|buffer| buffer[0])
+}
+
+/// fstatfs(2): the flags of the mount (`ST_`).
+pub(crate) fn flags_of_mount(of: i32) -> Result<u64> {
+    statfs(of).map(|buffer| buffer[10])
+}
+
+/// struct statfs (asm-generic/statfs.h), in words.
+fn statfs(of: i32) -> Result<[u64; 16]> {
     let mut buffer = [0u64; 16];
     done(nr::FSTATFS, [fd(of), address_mut(&mut buffer)])?;
-    Ok(buffer[0])
+    Ok(buffer)
 }
 
 /// faccessat2(2): whether the effective user may execute.

@@ -4,8 +4,8 @@ use super::super::format::Text;
 use super::super::numbers as nr;
 use super::{Result, address, done, fd, opened, text, word};
 
-/// mount(2) that changes the propagation alone.
-pub(crate) fn set_propagation(target: Text<'_>, flags: u64) -> Result<()> {
+/// mount(2) that changes the propagation or, with `MS_REMOUNT` and `MS_BIND`, the flags of a mount.
+pub(crate) fn mount_flags(target: Text<'_>, flags: u64) -> Result<()> {
     done(nr::MOUNT, [0, text(target), 0, word(flags), 0])
 }
 

@@ -6,6 +6,7 @@ use super::compile::Compilation;
 use super::format::{Operation, attach};
 use super::image::{TextBuf, TextsBuf};
 use super::mounts::{Entry, pairs};
+use super::options::AttributeChange;
 use crate::cgroup::{Hierarchy, Layout, Place};
 use crate::error::{Error, ErrorKind, Result};
 use oci_spec::runtime::LinuxNamespaceType;
@@ -68,9 +69,7 @@ fn make_read_only(plan: &mut Compilation<'_>, entry: &Entry<'_>, slot: u32) -> R
     if !entry.options.read_only {
         return Ok(());
     }
-    let set = libc::MOUNT_ATTR_RDONLY;
-    let attributes = Operation::Attributes { slot, set, clear: 0, propagation: 0, recursive: 0 };
-    plan.image.push(&entry.property, &attributes)
+    plan.change_mount(&entry.property, slot, AttributeChange::READ_ONLY, (0, false))
 }
 
 /// A v1 hierarchy, and a link for each of several controllers that share it.
@@ -135,12 +134,16 @@ fn attach_copy(
     let path = TextBuf::path(&directory)?;
     plan.image.push(&entry.property, &Operation::OpenTree { slot, path: path.text(), flags: 0 })?;
     let change = entry.options.change;
-    if !change.is_none() {
-        let (set, clear) = (change.set, change.clear);
-        let attributes = Operation::Attributes { slot, set, clear, propagation: 0, recursive: 0 };
-        plan.image.push(&entry.property, &attributes)?;
+    let detached = plan.sets_detached();
+    if !change.is_none() && detached {
+        plan.change_mount(&entry.property, slot, change, (0, false))?;
     }
     let target = TextBuf::path(target)?;
-    let attach = Operation::Attach { slot, target: target.text(), flags: 0 };
-    plan.image.push(&entry.property, &attach)
+    let flags = if detached { 0 } else { attach::KEEP };
+    let attach = Operation::Attach { slot, target: target.text(), flags };
+    plan.image.push(&entry.property, &attach)?;
+    if !change.is_none() && !detached {
+        plan.change_mount(&entry.property, slot, change, (0, false))?;
+    }
+    Ok(())
 }

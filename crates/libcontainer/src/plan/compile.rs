@@ -5,8 +5,10 @@ use std::path::Path;
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
+use super::format::Operation;
 use super::image::Builder;
 use super::namespaces::Namespaces;
+use super::options::AttributeChange;
 use super::{HostSteps, Plan, Received, devices, mounts, process, root};
 use crate::cgroup::{self, Placement};
 use crate::config::Config;
@@ -45,12 +47,6 @@ pub(crate) struct Compilation<'a> {
 ///
 /// If it asks for something that this host can't do.
 pub(crate) fn compile(config: &Config, request: &Request<'_>, facts: &HostFacts) -> Result<Plan> {
-    if !facts.kernel.mount_setattr {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "this kernel has no mount_setattr(2): Linux 5.12 is the least",
-        ));
-    }
     let mut plan = Compilation::begin(config, request, facts)?;
     plan.enter_namespaces()?;
     let bound = mounts::open_early(&mut plan)?;
@@ -110,6 +106,38 @@ impl<'a> Compilation<'a> {
     pub(super) fn may_set_groups(&self) -> bool {
         const CAP_SETGID: u32 = 6;
         self.facts.capabilities.effective & (1 << CAP_SETGID) != 0
+    }
+
+    /// Whether attributes can be given to a mount before it is attached: by mount_setattr(2), Linux 5.12.
+    /// mount(2) knows attached ones only.
+    pub(super) fn sets_detached(&self) -> bool {
+        self.facts.kernel.mount_setattr
+    }
+
+    /// Changes attributes and propagation of the mount in a slot, or of all below it too.
+    pub(super) fn change_mount(
+        &mut self,
+        property: &str,
+        slot: u32,
+        change: AttributeChange,
+        (propagation, all): (u64, bool),
+    ) -> Result<()> {
+        if self.sets_detached() {
+            let (set, clear) = (change.set, change.clear);
+            let recursive = if all { libc::AT_RECURSIVE.unsigned_abs() } else { 0 };
+            let attributes = Operation::Attributes { slot, set, clear, propagation, recursive };
+            return self.image.push(property, &attributes);
+        }
+        if all && !change.is_none() {
+            let message = format!(
+                "{property}: attributes for all mounts below one need mount_setattr(2), Linux 5.12"
+            );
+            let name = property.split(' ').next().unwrap_or(property);
+            return Err(Error::new(ErrorKind::Unsupported, message).with_property(name));
+        }
+        let AttributeChange { set, clear } = change.as_flags();
+        let propagation = if all { propagation | libc::MS_REC } else { propagation };
+        self.image.push(property, &Operation::Flags { slot, set, clear, propagation })
     }
 
     fn finish(self) -> Result<Plan> {

@@ -8,7 +8,7 @@ use super::cgroup_mounts;
 use super::compile::Compilation;
 use super::format::{Operation, attach};
 use super::image::{TextBuf, TextsBuf};
-use super::options::Options;
+use super::options::{AttributeChange, Options};
 use super::root;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -186,33 +186,33 @@ fn bind(
         Some(slot) => slot,
         None => open(plan, entry, recursive)?,
     };
-    change_attributes(plan, entry, slot)?;
     let target = TextBuf::path(&entry.destination)?;
     let flags = entry.attach_flags();
-    plan.image.push(&entry.property, &Operation::Attach { slot, target: target.text(), flags })
+    if plan.sets_detached() {
+        change_attributes(plan, entry, slot)?;
+        let attach = Operation::Attach { slot, target: target.text(), flags };
+        return plan.image.push(&entry.property, &attach);
+    }
+    let attach = Operation::Attach { slot, target: target.text(), flags: flags | attach::KEEP };
+    plan.image.push(&entry.property, &attach)?;
+    change_attributes(plan, entry, slot)
 }
 
-/// Attributes and propagation, on the detached mount: there is no moment in which it is attached
-/// without them.
+/// Attributes and propagation, on the detached mount where the kernel can do that: there is no moment in
+/// which it is attached without them.
 fn change_attributes(plan: &mut Compilation<'_>, entry: &Entry<'_>, slot: u32) -> Result<()> {
-    let all = libc::AT_RECURSIVE.unsigned_abs();
     let options = &entry.options;
-    for (change, recursive) in [(options.change, 0), (options.change_all, all)] {
+    for (change, all) in [(options.change, false), (options.change_all, true)] {
         if !change.is_none() {
-            let (set, clear) = (change.set, change.clear);
-            let attributes = Operation::Attributes { slot, set, clear, propagation: 0, recursive };
-            plan.image.push(&entry.property, &attributes)?;
+            plan.change_mount(&entry.property, slot, change, (0, all))?;
         }
     }
     propagate(plan, entry, slot)
 }
 
 fn propagate(plan: &mut Compilation<'_>, entry: &Entry<'_>, slot: u32) -> Result<()> {
-    let all = libc::AT_RECURSIVE.unsigned_abs();
-    for &(propagation, recursive) in &entry.options.propagation {
-        let recursive = if recursive { all } else { 0 };
-        let attributes = Operation::Attributes { slot, set: 0, clear: 0, propagation, recursive };
-        plan.image.push(&entry.property, &attributes)?;
+    for &propagation in &entry.options.propagation {
+        plan.change_mount(&entry.property, slot, AttributeChange::default(), propagation)?;
     }
     Ok(())
 }
@@ -269,11 +269,17 @@ fn mount(plan: &mut Compilation<'_>, entry: &Entry<'_>, kept: &mut Kept) -> Resu
             plan.warn(property, "tmpcopyup can be used only with tmpfs: ignored");
         }
     }
-    propagate(plan, entry, slot)?;
-    let keep = if late { attach::KEEP } else { 0 };
+    let detached = plan.sets_detached();
+    if detached {
+        propagate(plan, entry, slot)?;
+    }
+    let keep = if late || !detached { attach::KEEP } else { 0 };
     let flags = entry.attach_flags() | keep;
     let attach = Operation::Attach { slot, target: target.text(), flags };
     plan.image.push(&entry.property, &attach)?;
+    if !detached {
+        propagate(plan, entry, slot)?;
+    }
     if late {
         kept.push((entry.property.clone(), slot));
     }
@@ -284,12 +290,16 @@ fn mount(plan: &mut Compilation<'_>, entry: &Entry<'_>, kept: &mut Kept) -> Resu
 fn remount(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()> {
     let target = TextBuf::path(&entry.destination)?;
     let options = data(entry)?;
+    let by_mount = !plan.sets_detached();
+    let change = entry.options.change;
+    let AttributeChange { set, clear } = if by_mount { change.as_flags() } else { change };
     let remount = Operation::Remount {
         target: target.text(),
         options: options.texts(),
         filesystem: u32::from(entry.options.bind.is_none()),
-        set: entry.options.change.set,
-        clear: entry.options.change.clear,
+        set,
+        clear,
+        by_mount: u32::from(by_mount),
     };
     plan.image.push(&entry.property, &remount)
 }
@@ -297,10 +307,7 @@ fn remount(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()> {
 /// The last step of read-only tmpfs mounts.
 pub(super) fn make_read_only(plan: &mut Compilation<'_>, kept: Kept) -> Result<()> {
     for (property, slot) in kept {
-        let set = libc::MOUNT_ATTR_RDONLY;
-        let attributes =
-            Operation::Attributes { slot, set, clear: 0, propagation: 0, recursive: 0 };
-        plan.image.push(&property, &attributes)?;
+        plan.change_mount(&property, slot, AttributeChange::READ_ONLY, (0, false))?;
     }
     Ok(())
 }

@@ -93,8 +93,11 @@ operations! {
     CopyUp = 27 { slot: u32, target: Text<'a> }
     /// move_mount(2) of a detached mount onto a path of the container, which is made if it is missing.
     Attach = 28 { slot: u32, target: Text<'a>, flags: u32 }
-    /// Changes a mount that is there: its attributes and, if asked, its file system: fspick(2).
-    Remount = 29 { target: Text<'a>, options: Texts<'a>, filesystem: u32, set: u64, clear: u64 }
+    /// Changes a mount that is there: its attributes and, if asked, its file system: fspick(2). With
+    /// `by_mount` the attributes are `MS_` flags, for mount(2).
+    Remount = 29 { target: Text<'a>, options: Texts<'a>, filesystem: u32, set: u64, clear: u64, by_mount: u32 }
+    /// For kernels without mount_setattr(2): mount(2) of the attached mount in a slot. These are `MS_` flags.
+    Flags = 30 { slot: u32, set: u64, clear: u64, propagation: u64 }
 
     // 40 to 49: files
     /// mkdirat(2) of a directory and of those above it, where they are missing.
@@ -105,8 +108,8 @@ operations! {
     Symlink = 42 { target: Text<'a>, path: Text<'a> }
 
     // 50 to 59: the root
-    /// Binds a path onto itself, read-only with everything below it.
-    MakeReadonly = 50 { path: Text<'a> }
+    /// Binds a path onto itself, read-only with everything below it; `by_mount`, by mount(2), without that.
+    MakeReadonly = 50 { path: Text<'a>, by_mount: u32 }
     /// Covers a file with the null device in a slot, a directory with an empty read-only tmpfs.
     Mask = 51 { path: Text<'a>, null: u32, empty: u32 }
     /// pivot_root(2); what was `/` before is detached.

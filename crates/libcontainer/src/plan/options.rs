@@ -118,6 +118,8 @@ pub(crate) struct AttributeChange {
 }
 
 impl AttributeChange {
+    pub(crate) const READ_ONLY: Self = Self { set: MOUNT_ATTR_RDONLY, clear: 0 };
+
     fn set(&mut self, attribute: u64) {
         self.set |= attribute;
         self.clear &= !attribute;
@@ -136,6 +138,28 @@ impl AttributeChange {
 
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
+    }
+
+    /// The same for mount(2), which kernels without mount_setattr(2) are left with.
+    pub(crate) fn as_flags(self) -> Self {
+        const SAME: u64 =
+            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        let flags = |attributes: u64| {
+            let has = |bit, flag| if attributes & bit == 0 { 0 } else { flag };
+            attributes & SAME
+                | has(MOUNT_ATTR_NODIRATIME, libc::MS_NODIRATIME)
+                | has(MOUNT_ATTR_NOSYMFOLLOW, libc::MS_NOSYMFOLLOW)
+        };
+        let (mut set, mut clear) = (flags(self.set), flags(self.clear));
+        if self.clear & MOUNT_ATTR__ATIME != 0 {
+            clear |= libc::MS_NOATIME | libc::MS_STRICTATIME;
+            set |= match self.set & MOUNT_ATTR__ATIME {
+                MOUNT_ATTR_NOATIME => libc::MS_NOATIME,
+                MOUNT_ATTR_STRICTATIME => libc::MS_STRICTATIME,
+                _ => libc::MS_RELATIME,
+            };
+        }
+        Self { set, clear }
     }
 }
 

@@ -105,11 +105,13 @@ causes! {
     /// A symbolic link where there must be none.
     NotOrdinaryDirectory = 11: "must be mounted on ordinary directory",
     /// The mount would cover the whole root.
-    TopOfRoot = 14: "mountpoint is on the top of rootfs",
+    TopOfRoot = 12: "mountpoint is on the top of rootfs",
     /// A tree has more levels than init copies.
-    TooDeep = 12: "the tree is too deep to copy",
+    TooDeep = 13: "the tree is too deep to copy",
+    /// Mounts are reached by their descriptors' links.
+    NoProcfs = 14: "there is no procfs on the host's /proc",
     /// A panic, which should not be.
-    Panic = 13: "init panicked",
+    Panic = 15: "init panicked",
 }
 
 impl Message {

@@ -8,6 +8,7 @@ use super::compile::Compilation;
 use super::devices::open_null;
 use super::format::Operation;
 use super::image::{TextBuf, TextsBuf};
+use super::options::AttributeChange;
 use crate::container::Pivot;
 use crate::error::Result;
 
@@ -69,7 +70,8 @@ pub(super) fn restrict_paths(plan: &mut Compilation<'_>) -> Result<()> {
     for (index, path) in linux.readonly_paths().iter().flatten().enumerate() {
         let path = TextBuf::new(path)?;
         let property = format!("linux.readonlyPaths[{index}]");
-        plan.image.push(&property, &Operation::MakeReadonly { path: path.text() })?;
+        let by_mount = u32::from(!plan.sets_detached());
+        plan.image.push(&property, &Operation::MakeReadonly { path: path.text(), by_mount })?;
     }
     let masked = linux.masked_paths().as_deref().unwrap_or(&[]);
     if masked.is_empty() {
@@ -98,14 +100,7 @@ pub(super) fn restrict_paths(plan: &mut Compilation<'_>) -> Result<()> {
 /// The root becomes `/`; what the setting up needed is closed.
 pub(super) fn enter(plan: &mut Compilation<'_>, slot: u32) -> Result<()> {
     if plan.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly) == Some(true) {
-        let read_only = Operation::Attributes {
-            slot,
-            set: libc::MOUNT_ATTR_RDONLY,
-            clear: 0,
-            propagation: 0,
-            recursive: 0,
-        };
-        plan.image.push("root.readonly", &read_only)?;
+        plan.change_mount("root.readonly", slot, AttributeChange::READ_ONLY, (0, false))?;
     }
     let change = match plan.request.pivot {
         Pivot::PivotRoot => Operation::PivotRoot {},

@@ -73,7 +73,9 @@ fn doing(operation: &Operation<'_>) -> String {
         }
         Operation::AttachRoot { path, .. } => format!("attach {}", show(path)),
         Operation::Filesystem { kind, .. } => format!("mount {}", show(kind)),
-        Operation::Attributes { .. } => "set the mount's attributes".to_string(),
+        Operation::Attributes { .. } | Operation::Flags { .. } => {
+            "set the mount's attributes".to_string()
+        }
         Operation::CopyUp { target, .. } => format!("copy up {}", show(target)),
         Operation::CopyMode { target, .. } => format!("take over the mode of {}", show(target)),
         Operation::Attach { target, .. } => format!("mount on {}", show(target)),
@@ -82,7 +84,7 @@ fn doing(operation: &Operation<'_>) -> String {
         Operation::MakeNode { path, .. } => format!("make device {}", show(path)),
         Operation::Symlink { path, .. } => format!("make link {}", show(path)),
         Operation::Mask { path, .. } => format!("mask {}", show(path)),
-        Operation::MakeReadonly { path } => format!("make {} read-only", show(path)),
+        Operation::MakeReadonly { path, .. } => format!("make {} read-only", show(path)),
         Operation::PivotRoot {} | Operation::MoveRoot {} => "change the root".to_string(),
         Operation::Home { passwd, .. } => format!("look for the home in {}", show(passwd)),
         Operation::Chdir { path, .. } => format!("chdir to cwd (\"{}\")", show(path)),

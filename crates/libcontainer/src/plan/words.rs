@@ -39,6 +39,18 @@ const ATTRIBUTES: Names = &[
     (libc::MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"),
 ];
 
+const FLAGS: Names = &[
+    (libc::MS_RDONLY, "ro"),
+    (libc::MS_NOSUID, "nosuid"),
+    (libc::MS_NODEV, "nodev"),
+    (libc::MS_NOEXEC, "noexec"),
+    (libc::MS_NOSYMFOLLOW, "nosymfollow"),
+    (libc::MS_NOATIME, "noatime"),
+    (libc::MS_NODIRATIME, "nodiratime"),
+    (libc::MS_RELATIME, "relatime"),
+    (libc::MS_STRICTATIME, "strictatime"),
+];
+
 const ATTACH: Names = &[
     (attach::KEEP as u64, "keep the slot"),
     (attach::NO_SYMLINKS as u64, "no symlinks"),
@@ -186,9 +198,18 @@ impl Display for Operation<'_> {
                 write!(f, "attach slot {slot} on {target:?}")?;
                 if flags == 0 { Ok(()) } else { write!(f, " ({})", Bits(flags.into(), ATTACH)) }
             }
-            Self::Remount { target, options, filesystem, set, clear } => {
+            Self::Flags { slot, set, clear, propagation } => {
+                write!(f, "slot {slot}, by mount(2): +{} ", Bits(set, FLAGS))?;
+                write!(f, "-{} ", Bits(clear, FLAGS))?;
+                write!(f, "propagation {}", Bits(propagation, PROPAGATION))
+            }
+            Self::Remount { target, options, filesystem, set, clear, by_mount } => {
                 write!(f, "remount {target:?}: ")?;
-                changes(f, set, clear)?;
+                if by_mount == 0 {
+                    changes(f, set, clear)?;
+                } else {
+                    write!(f, "+{} -{} by mount(2) ", Bits(set, FLAGS), Bits(clear, FLAGS))?;
+                }
                 match filesystem {
                     0 => f.write_str("of the mount"),
                     _ => write!(f, "and of the file system \"{}\"", Options(options)),
@@ -200,7 +221,9 @@ impl Display for Operation<'_> {
                 write!(f, "mknod {path:?} {kind} {major}:{minor} {mode:04o} {uid}:{gid}")
             }
             Self::Symlink { target, path } => write!(f, "symlink {path:?} -> {target:?}"),
-            Self::MakeReadonly { path } => write!(f, "read-only {path:?}"),
+            Self::MakeReadonly { path, by_mount } => {
+                write!(f, "read-only {path:?}{}", if by_mount == 0 { "" } else { ", by mount(2)" })
+            }
             Self::Mask { path, null, empty } => {
                 write!(f, "mask {path:?}, file: slot {null}, directory: slot {empty}")
             }

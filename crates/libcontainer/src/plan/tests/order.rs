@@ -212,6 +212,7 @@ fn slots_are_full_when_they_are_used() {
                     full.retain(|&kept| kept != slot);
                 }
                 Op::Attributes { slot, .. }
+                | Op::Flags { slot, .. }
                 | Op::CopyMode { slot, .. }
                 | Op::CopyUp { slot, .. }
                 | Op::AttachRoot { slot, .. } => used(&[slot]),
@@ -237,4 +238,43 @@ fn the_same_is_compiled_to_the_same() {
         assert_eq!(images[0], images[1], "{name}");
         assert_eq!(images[1], images[2], "{name}");
     }
+}
+
+/// Linux 5.10 and 5.11: what mount_setattr(2) does is done by mount(2), once the mount is attached.
+#[test]
+fn without_mount_setattr_attributes_come_after_the_mount_is_attached() {
+    let old = |layout| {
+        let mut host = host(layout);
+        host.kernel.mount_setattr = false;
+        host
+    };
+    for name in fixtures() {
+        let (config, _) = supported(fixture(&name));
+        let plan = match plan(&config, &old(hybrid())) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let options = fixture(&name).pointer("/mounts").unwrap().to_string();
+                assert!(options.contains("\"r"), "{name}: no recursive option: {error}");
+                assert!(error.to_string().contains("need mount_setattr(2), Linux 5.12"), "{error}");
+                assert!(error.property().is_some_and(|p| p.starts_with("mounts[")), "{error:?}");
+                continue;
+            }
+        };
+        assert!(all(&plan, |op| matches!(op, Op::Attributes { .. })).is_empty(), "{name}");
+        for (index, record) in plan.image.records().enumerate() {
+            let Op::Flags { slot, .. } = record.operation else { continue };
+            let before = all(&plan, |op| match *op {
+                Op::Attach { slot: attached, flags, .. } => {
+                    attached == slot && flags & attach::KEEP != 0
+                }
+                Op::AttachRoot { slot: attached, .. } => attached == slot,
+                _ => false,
+            });
+            assert!(before.first().is_some_and(|&attached| attached < index), "{name}:\n{plan}");
+        }
+    }
+    let (config, _) = supported(fixture("podman-5"));
+    let plan = plan(&config, &old(v2())).unwrap();
+    assert!(!all(&plan, |op| matches!(op, Op::Flags { .. })).is_empty());
+    assert!(!all(&plan, |op| matches!(op, Op::MakeReadonly { by_mount: 1, .. })).is_empty());
 }
