@@ -163,11 +163,6 @@ impl LiveProcess {
         self.pid
     }
 
-    /// The pidfd alone: it polls readable when the process has ended.
-    pub(crate) fn into_pidfd(self) -> OwnedFd {
-        self.pidfd
-    }
-
     /// Sends a signal. `Gone` if there was nobody left to take it; a zombie takes signals.
     pub(crate) fn signal(&self, signal: i32) -> Result<Life> {
         match pidfd_send_signal(self.pidfd.as_fd(), signal) {
