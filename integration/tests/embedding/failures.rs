@@ -1,6 +1,7 @@
 //! What fails, how it is told, and that nothing is left of it.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
@@ -18,16 +19,18 @@ type Edit = fn(&mut Value);
 /// A failure: what is done to the configuration, and the error's kind, property, errno and text.
 type Case = (Edit, ErrorKind, Option<&'static str>, Option<i32>, &'static str);
 
+fn mount(config: &mut Value, destination: &str, kind: &str, source: &str, options: &[&str]) {
+    let mount =
+        json!({"destination": destination, "type": kind, "source": source, "options": options});
+    array(config, "/mounts").push(mount);
+}
+
 fn bad_mount(config: &mut Value) {
-    array(config, "/mounts").push(json!({
-        "destination": "/mnt", "type": "nosuchfs", "source": "none",
-    }));
+    mount(config, "/mnt", "nosuchfs", "none", &[]);
 }
 
 fn missing_source(config: &mut Value) {
-    array(config, "/mounts").push(json!({
-        "destination": "/mnt", "type": "bind", "source": "/nonexistent", "options": ["bind"],
-    }));
+    mount(config, "/mnt", "bind", "/nonexistent", &["bind"]);
 }
 
 fn missing_program(config: &mut Value) {
@@ -78,19 +81,14 @@ const CASES: &[Case] = &[
         "unable to start container process: mounts[7] /mnt: open /nonexistent: open_tree: no such file or directory",
     ),
     (
-        |c| {
-            array(c, "/mounts").push(json!({"destination": "/mnt", "type": "tmpfs", "source": "none", "options": ["size=abc"]}))
-        },
+        |c| mount(c, "/mnt", "tmpfs", "none", &["size=abc"]),
         ErrorKind::Os,
         Some("mounts[7]"),
         Some(libc::EINVAL),
         "unable to start container process: mounts[7] /mnt: mount tmpfs: fsconfig (tmpfs: Bad value for 'size'): invalid argument",
     ),
     (
-        |c| {
-            array(c, "/mounts")
-                .push(json!({"destination": "/etc/passwd", "type": "tmpfs", "source": "none"}))
-        },
+        |c| mount(c, "/etc/passwd", "tmpfs", "none", &[]),
         ErrorKind::Os,
         Some("mounts[7]"),
         Some(libc::ENOTDIR),
@@ -148,7 +146,7 @@ const CASES: &[Case] = &[
     (
         |c| {
             c["process"]["rlimits"] =
-                json!([{"type": "RLIMIT_NOFILE", "soft": 1u64, "hard": 1u64 << 40}])
+                json!([{"type": "RLIMIT_NOFILE", "soft": 1u64, "hard": 1u64 << 40}]);
         },
         ErrorKind::Permission,
         Some("process.rlimits[0]"),
@@ -268,12 +266,46 @@ fn in_a_loop() {
     }
 }
 
+/// The cgroup allows less than the container is to get: that fails while the first stage clones the second.
+#[test]
+fn a_host_side_that_fails_leaves_no_second_stage() {
+    needs_root!();
+    if !Path::new("/sys/fs/cgroup/devices/devices.deny").exists() {
+        return eprintln!("skipped: needs the cgroup v1 controller of devices");
+    }
+    own_process::run(&Bundle::sleeping(), "failures::host_side");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn host_side() {
+    let Some(mut given) = own_process::given() else { return };
+    let parent = format!("{}-parent", given.id);
+    let directory = Path::new("/sys/fs/cgroup/devices").join(&parent);
+    fs::create_dir(&directory).expect("mkdir");
+    fs::write(directory.join("devices.deny"), "a").expect("write");
+    put_user_namespace(&mut given.config, 100_000, 65536);
+    given.config["linux"]["cgroupsPath"] = json!(format!("/{parent}/child"));
+    let caller = Caller::now();
+    let errors: Vec<_> =
+        (0..50).map(|_| attempt(&given, "failure").expect_err("devices")).collect();
+    caller.is_unchanged();
+    for error in errors {
+        assert_eq!(
+            (error.kind(), error.errno()),
+            (ErrorKind::Permission, Some(libc::EPERM)),
+            "{error}"
+        );
+        assert_eq!(error.property(), Some("linux.resources.devices"), "{error}");
+    }
+    fs::remove_dir(&directory).expect("rmdir: the create has removed what was below");
+}
+
 #[test]
 fn one_of_two_gets_the_id() {
     needs_root!();
     let bundle = Bundle::sleeping();
     let given = Given::from_bundle(&bundle);
-    let mut losses = 0;
     for round in 0..30 {
         let barrier = Barrier::new(2);
         let race = || {
@@ -291,12 +323,10 @@ fn one_of_two_gets_the_id() {
         };
         assert_eq!(loser.kind(), ErrorKind::Exists, "{loser}");
         assert_eq!(loser.to_string(), "container with given ID already exists");
-        losses += 1;
         winner.start().expect("start");
         winner.delete(Delete::Force).expect("delete");
         winner.wait().expect("wait");
     }
-    assert_eq!(losses, 30);
 }
 
 #[test]
@@ -314,10 +344,10 @@ fn facts_that_the_caller_gives_are_what_counts() {
     let facts = HostFacts::probe().expect("facts");
     let same = given.runtime().plan("id", &elsewhere.bundle(), &options).expect("plan").to_string();
     assert_eq!(plan(facts.clone()), same);
-    assert!(same.contains("cgroups "), "{same}");
+    assert!(same.contains("\ncgroup /"), "{same}");
     let mut minimal = HostFacts::minimal();
     minimal.kernel.mount_setattr = true;
-    assert!(!plan(minimal).contains("cgroups "));
+    assert!(!plan(minimal).contains("\ncgroup /"));
 
     let runtime = Runtime::with_facts(given.state_root(), facts);
     let id = format!("{}-facts", given.id);
