@@ -358,6 +358,13 @@ fn facts_that_the_caller_gives_are_what_counts() {
 }
 
 #[test]
+fn a_relative_bundle_is_refused_before_anything_is_read() {
+    let error = libcontainer::Bundle::load("relative").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert_eq!(error.to_string(), "bundle relative: the path must be absolute");
+}
+
+#[test]
 fn a_relative_state_root_is_refused() {
     let runtime = Runtime::new("relative");
     let told = [
