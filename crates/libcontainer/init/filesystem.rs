@@ -83,6 +83,11 @@ fn keep_reason(init: &mut Init, context: i32) {
     let mut message = [0u8; DETAIL];
     if let Ok(length) = sys::read(context, &mut message) {
         let message = message.get(..length).unwrap_or(&[]);
+        // The kernel begins it with its level: an error, a warning, information.
+        let message = match message {
+            [b'e' | b'w' | b'i', b' ', text @ ..] => text,
+            text => text,
+        };
         init.detail.set(message.trim_ascii_end());
     }
 }

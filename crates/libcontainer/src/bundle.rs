@@ -15,13 +15,17 @@ pub struct Bundle {
 impl Bundle {
     /// Loads `config.json` from the absolute path of a bundle directory.
     ///
+    /// # Kernel
+    ///
+    /// open(2), fstat(2) and read(2) of the file.
+    ///
     /// # Errors
     ///
     /// If the path is relative, the file can't be read, or the configuration breaks a rule.
     pub fn load(directory: impl Into<PathBuf>) -> Result<Self> {
-        let directory = directory.into();
+        let directory = absolute(directory.into())?;
         let config = Config::from_path(&directory.join("config.json"))?;
-        Self::new(directory, config)
+        Ok(Self { directory, config })
     }
 
     /// A bundle of an absolute directory and a configuration that need not lie in it.
@@ -30,14 +34,7 @@ impl Bundle {
     ///
     /// If the path is relative.
     pub fn new(directory: impl Into<PathBuf>, config: Config) -> Result<Self> {
-        let directory = directory.into();
-        if !directory.is_absolute() {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!("bundle {}: the path must be absolute", directory.display()),
-            ));
-        }
-        Ok(Self { directory, config })
+        Ok(Self { directory: absolute(directory.into())?, config })
     }
 
     /// The directory that relative paths of the configuration start from.
@@ -51,4 +48,12 @@ impl Bundle {
     pub fn config(&self) -> &Config {
         &self.config
     }
+}
+
+fn absolute(directory: PathBuf) -> Result<PathBuf> {
+    if directory.is_absolute() {
+        return Ok(directory);
+    }
+    let message = format!("bundle {}: the path must be absolute", directory.display());
+    Err(Error::new(ErrorKind::InvalidConfig, message))
 }

@@ -1,10 +1,11 @@
 //! What fails, how it is told, and that nothing is left of it.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
-use integration::config::{array, put_user_namespace};
+use integration::config::{array, put_namespace, put_user_namespace};
 use integration::{Bundle, leftovers, needs_root};
 use libcontainer::{Config, CreateOptions, Delete, Error, ErrorKind, HostFacts, Runtime, Stdio};
 use serde_json::{Value, json};
@@ -18,24 +19,186 @@ type Edit = fn(&mut Value);
 /// A failure: what is done to the configuration, and the error's kind, property, errno and text.
 type Case = (Edit, ErrorKind, Option<&'static str>, Option<i32>, &'static str);
 
+fn mount(config: &mut Value, destination: &str, kind: &str, source: &str, options: &[&str]) {
+    let mount =
+        json!({"destination": destination, "type": kind, "source": source, "options": options});
+    array(config, "/mounts").push(mount);
+}
+
 fn bad_mount(config: &mut Value) {
-    array(config, "/mounts").push(json!({
-        "destination": "/mnt", "type": "nosuchfs", "source": "none",
-    }));
+    mount(config, "/mnt", "nosuchfs", "none", &[]);
 }
 
 fn missing_source(config: &mut Value) {
-    array(config, "/mounts").push(json!({
-        "destination": "/mnt", "type": "bind", "source": "/nonexistent", "options": ["bind"],
-    }));
+    mount(config, "/mnt", "bind", "/nonexistent", &["bind"]);
 }
 
 fn missing_program(config: &mut Value) {
     config["process"]["args"] = json!(["/bin/nonexistent"]);
 }
 
-const CASES: &[Case] =
-    &[(missing_program, ErrorKind::NotFound, Some("process.args"), Some(libc::ENOENT), "")];
+const CASES: &[Case] = &[
+    (
+        missing_program,
+        ErrorKind::NotFound,
+        Some("process.args"),
+        Some(libc::ENOENT),
+        "unable to start container process: exec: \"/bin/nonexistent\": stat /bin/nonexistent: no such file or directory",
+    ),
+    (
+        |c| c["process"]["args"] = json!(["nonexistent"]),
+        ErrorKind::NotFound,
+        Some("process.args"),
+        None,
+        "unable to start container process: exec: \"nonexistent\": executable file not found in $PATH",
+    ),
+    (
+        |c| c["process"]["args"] = json!(["/etc"]),
+        ErrorKind::InvalidConfig,
+        Some("process.args"),
+        None,
+        "unable to start container process: exec: \"/etc\": is a directory",
+    ),
+    (
+        |c| c["process"]["args"] = json!(["/etc/passwd"]),
+        ErrorKind::Permission,
+        Some("process.args"),
+        Some(libc::EACCES),
+        "unable to start container process: exec: \"/etc/passwd\": permission denied",
+    ),
+    (
+        bad_mount,
+        ErrorKind::Os,
+        Some("mounts[7]"),
+        Some(libc::ENODEV),
+        "unable to start container process: mounts[7] /mnt: mount nosuchfs: fsopen: no such device",
+    ),
+    (
+        missing_source,
+        ErrorKind::NotFound,
+        Some("mounts[7]"),
+        Some(libc::ENOENT),
+        "unable to start container process: mounts[7] /mnt: open /nonexistent: open_tree: no such file or directory",
+    ),
+    (
+        |c| mount(c, "/mnt", "tmpfs", "none", &["size=abc"]),
+        ErrorKind::Os,
+        Some("mounts[7]"),
+        Some(libc::EINVAL),
+        "unable to start container process: mounts[7] /mnt: mount tmpfs: fsconfig (tmpfs: Bad value for 'size'): invalid argument",
+    ),
+    (
+        |c| mount(c, "/etc/passwd", "tmpfs", "none", &[]),
+        ErrorKind::Os,
+        Some("mounts[7]"),
+        Some(libc::ENOTDIR),
+        "unable to start container process: mounts[7] /etc/passwd: mount on /etc/passwd: move_mount: not a directory",
+    ),
+    (
+        |c| c["root"]["path"] = json!("nonexistent"),
+        ErrorKind::NotFound,
+        Some("root.path"),
+        Some(libc::ENOENT),
+        "invalid rootfs: stat BUNDLE/nonexistent: no such file or directory",
+    ),
+    (
+        |c| c["root"]["path"] = json!("config.json"),
+        ErrorKind::InvalidConfig,
+        Some("root.path"),
+        None,
+        "invalid rootfs: BUNDLE/config.json: not a directory",
+    ),
+    (
+        |c| put_namespace(c, json!({"type": "network", "path": "/proc/self/ns/uts"})),
+        ErrorKind::InvalidConfig,
+        Some("linux.namespaces[4]"),
+        None,
+        "unable to start container process: linux.namespaces[4].path: /proc/self/ns/uts is not a network namespace",
+    ),
+    (
+        |c| put_namespace(c, json!({"type": "network", "path": "/nonexistent"})),
+        ErrorKind::NotFound,
+        Some("linux.namespaces[4]"),
+        Some(libc::ENOENT),
+        "unable to start container process: linux.namespaces[4].path: open(/nonexistent): no such file or directory",
+    ),
+    (
+        |c| c["process"]["cwd"] = json!("/etc/passwd"),
+        ErrorKind::Os,
+        Some("process.cwd"),
+        Some(libc::ENOTDIR),
+        "unable to start container process: process.cwd: chdir to cwd (\"/etc/passwd\"): chdir: not a directory",
+    ),
+    (
+        |c| c["process"]["cwd"] = json!("relative"),
+        ErrorKind::InvalidConfig,
+        Some("process.cwd"),
+        None,
+        "process.cwd: Cwd must be an absolute path: \"relative\" (allowed: an absolute path)",
+    ),
+    (
+        |c| c["process"]["oomScoreAdj"] = json!(2000),
+        ErrorKind::InvalidConfig,
+        Some("process.oomScoreAdj"),
+        None,
+        "process.oomScoreAdj: 2000 is out of range (allowed: -1000 to 1000)",
+    ),
+    (
+        |c| {
+            c["process"]["rlimits"] =
+                json!([{"type": "RLIMIT_NOFILE", "soft": 1u64, "hard": 1u64 << 40}]);
+        },
+        ErrorKind::Permission,
+        Some("process.rlimits[0]"),
+        Some(libc::EPERM),
+        "unable to start container process: process.rlimits[0]: set the limits 1 and 1099511627776: prlimit64: operation not permitted",
+    ),
+    (
+        |c| c["process"]["user"] = json!({"uid": "root", "gid": 0}),
+        ErrorKind::InvalidConfig,
+        Some("process.user.uid"),
+        None,
+        "process.user.uid: invalid type: string \"root\", expected u32 at line 1 column 65",
+    ),
+    (
+        |c| c["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 1, "size": 1}]),
+        ErrorKind::InvalidConfig,
+        Some("linux.uidMappings"),
+        None,
+        "linux.uidMappings: user namespace mappings specified, but user namespace isn't enabled in the config (allowed: mappings together with a user namespace)",
+    ),
+    (
+        |c| {
+            put_user_namespace(c, 100_000, 65536);
+            c["process"]["user"] = json!({"uid": 70_000, "gid": 0});
+        },
+        ErrorKind::InvalidConfig,
+        Some("process.user.uid"),
+        None,
+        "process.user.uid: cannot setuid to unmapped uid 70000 in user namespace (allowed: an id that the mappings of the user namespace contain)",
+    ),
+    (
+        |c| c["linux"]["cgroupsPath"] = json!("x".repeat(300)),
+        ErrorKind::InvalidConfig,
+        Some("linux.cgroupsPath"),
+        None,
+        "linux.cgroupsPath LONG: a name is longer than 255 bytes",
+    ),
+    (
+        |c| c["process"]["terminal"] = json!(true),
+        ErrorKind::Unsupported,
+        Some("process.terminal"),
+        None,
+        "process.terminal: not supported by this version",
+    ),
+    (
+        |c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"}),
+        ErrorKind::Unsupported,
+        Some("linux.seccomp"),
+        None,
+        "linux.seccomp: not supported by this version",
+    ),
+];
 
 /// Loads and creates.
 fn attempt(given: &Given, suffix: &str) -> Result<libcontainer::Container, Error> {
@@ -58,7 +221,8 @@ fn each_failure_says_what_where_and_why() {
         let error = attempt(&given, "failure").expect_err(text);
         shared(&error);
         let directory = given.directory.display().to_string();
-        let told = error.to_string().replace(&directory, "BUNDLE").replace(&given.id, "ID");
+        let told =
+            error.to_string().replace(&directory, "BUNDLE").replace(&"x".repeat(300), "LONG");
         let found = (error.kind(), error.property(), error.errno(), &*told);
         assert_eq!(found, (*kind, *property, *errno, *text));
         assert!(!told.contains('\n'), "{told}");
@@ -102,12 +266,46 @@ fn in_a_loop() {
     }
 }
 
+/// The cgroup allows less than the container is to get: that fails while the first stage clones the second.
+#[test]
+fn a_host_side_that_fails_leaves_no_second_stage() {
+    needs_root!();
+    if !Path::new("/sys/fs/cgroup/devices/devices.deny").exists() {
+        return eprintln!("skipped: needs the cgroup v1 controller of devices");
+    }
+    own_process::run(&Bundle::sleeping(), "failures::host_side");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn host_side() {
+    let Some(mut given) = own_process::given() else { return };
+    let parent = format!("{}-parent", given.id);
+    let directory = Path::new("/sys/fs/cgroup/devices").join(&parent);
+    fs::create_dir(&directory).expect("mkdir");
+    fs::write(directory.join("devices.deny"), "a").expect("write");
+    put_user_namespace(&mut given.config, 100_000, 65536);
+    given.config["linux"]["cgroupsPath"] = json!(format!("/{parent}/child"));
+    let caller = Caller::now();
+    let errors: Vec<_> =
+        (0..50).map(|_| attempt(&given, "failure").expect_err("devices")).collect();
+    caller.is_unchanged();
+    for error in errors {
+        assert_eq!(
+            (error.kind(), error.errno()),
+            (ErrorKind::Permission, Some(libc::EPERM)),
+            "{error}"
+        );
+        assert_eq!(error.property(), Some("linux.resources.devices"), "{error}");
+    }
+    fs::remove_dir(&directory).expect("rmdir: the create has removed what was below");
+}
+
 #[test]
 fn one_of_two_gets_the_id() {
     needs_root!();
     let bundle = Bundle::sleeping();
     let given = Given::from_bundle(&bundle);
-    let mut losses = 0;
     for round in 0..30 {
         let barrier = Barrier::new(2);
         let race = || {
@@ -125,12 +323,10 @@ fn one_of_two_gets_the_id() {
         };
         assert_eq!(loser.kind(), ErrorKind::Exists, "{loser}");
         assert_eq!(loser.to_string(), "container with given ID already exists");
-        losses += 1;
         winner.start().expect("start");
         winner.delete(Delete::Force).expect("delete");
         winner.wait().expect("wait");
     }
-    assert_eq!(losses, 30);
 }
 
 #[test]
@@ -148,10 +344,10 @@ fn facts_that_the_caller_gives_are_what_counts() {
     let facts = HostFacts::probe().expect("facts");
     let same = given.runtime().plan("id", &elsewhere.bundle(), &options).expect("plan").to_string();
     assert_eq!(plan(facts.clone()), same);
-    assert!(same.contains("cgroups "), "{same}");
+    assert!(same.contains("\ncgroup /"), "{same}");
     let mut minimal = HostFacts::minimal();
     minimal.kernel.mount_setattr = true;
-    assert!(!plan(minimal).contains("cgroups "));
+    assert!(!plan(minimal).contains("\ncgroup /"));
 
     let runtime = Runtime::with_facts(given.state_root(), facts);
     let id = format!("{}-facts", given.id);
@@ -159,6 +355,13 @@ fn facts_that_the_caller_gives_are_what_counts() {
     container.start().expect("start");
     assert_eq!(container.wait().expect("wait").code(), Some(7));
     container.delete(Delete::Stopped).expect("delete");
+}
+
+#[test]
+fn a_relative_bundle_is_refused_before_anything_is_read() {
+    let error = libcontainer::Bundle::load("relative").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert_eq!(error.to_string(), "bundle relative: the path must be absolute");
 }
 
 #[test]

@@ -57,6 +57,14 @@ pub struct Plan {
     pub(crate) warnings: Vec<Warning>,
 }
 
+impl Plan {
+    /// What was left out, as the specification says.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
 /// A descriptor that init gets along with the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Received {
