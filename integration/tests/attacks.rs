@@ -56,6 +56,7 @@ fn a_setting_that_the_kernel_only_pretends_is_noticed() {
 #[test]
 fn a_full_table_of_descriptors_never_means_fewer_cgroups() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 leaves a cgroup behind when it runs out of descriptors");
     let mut created = 0;
     for most in (10..40).step_by(2) {
         let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": most, "hard": most }]);
@@ -89,6 +90,8 @@ fn a_link_to_the_root_is_no_target() {
         let bundle = Bundle::new().writes(&[""]).mount("/var/link", "bind", "decoy", &["bind"]);
         symlink(to, bundle.rootfs(link)).unwrap();
         let said = bundle.run_fails();
+        // 1.1.5 fails as well, after the mount, and in other words.
+        peers_differ!("runc", "words it differently");
         assert!(said.contains("on the top of rootfs"), "{to}: {said}");
     }
 }
@@ -109,6 +112,7 @@ fn a_link_to_proc_is_no_way_into_it() {
 #[test]
 fn strange_names_of_targets_are_made_or_refused() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 makes a part of the path that it then refuses");
     let long = "n".repeat(255);
     for (target, is_made) in [
         (format!("/var/{long}"), true),
@@ -135,6 +139,7 @@ fn strange_names_of_targets_are_made_or_refused() {
 #[test]
 fn dangling_links_are_made_inside_or_refused() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 makes the file elsewhere in the root filesystem");
     for to in
         ["new", "new/", "./new", "../var/new", "/var/new", "deep/new", "..", "../..", ".", "link"]
     {
@@ -178,7 +183,8 @@ fn a_strange_passwd_file_is_no_trouble() {
         }
         let outcome = bundle.run();
         if kind == "loop" {
-            assert!(outcome.code == 0 || outcome.stderr.contains("passwd"), "{outcome:?}");
+            let said = outcome.fails();
+            assert!(said.contains("/etc/passwd"), "{said}");
         } else {
             assert_eq!(outcome.ok(), "/\n", "{kind}");
         }
