@@ -28,6 +28,7 @@ build) ;;
 test)
     needs busybox-static static_busybox
     needs util-linux command -v setpriv
+    needs strace command -v strace
     ;;
 demo)
     needs busybox-static static_busybox

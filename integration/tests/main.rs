@@ -9,8 +9,10 @@
     reason = "a test fails by panicking, and says on stderr what it skips"
 )]
 
+mod attacks;
 mod cgroups;
 mod cli_compat;
+mod crashes;
 mod descriptors;
 mod devices;
 mod hostile_rootfs;

@@ -21,6 +21,12 @@ pub(crate) fn become_root() -> sys::Result<()> {
     Ok(())
 }
 
+/// Raises a hard limit, so that it can be set later without a privilege.
+pub(crate) fn raise_limit(resource: u32, hard: u64) -> sys::Result<()> {
+    let [soft, now] = sys::getrlimit(resource)?;
+    if hard > now { sys::setrlimit(resource, soft, hard) } else { Ok(()) }
+}
+
 /// chdir(2), and the check that the directory can be reached from the root: `/proc/self/fd/7` may lead
 /// to the host (CVE-2024-21626).
 pub(crate) fn chdir(init: &mut Init, path: Text<'_>, retry: bool) -> sys::Result<()> {

@@ -151,6 +151,7 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         Op::Session {} => identity::session(),
         Op::NotDumpable {} => sys::prctl(nr::PR_SET_DUMPABLE, 0, 0).map(drop),
         Op::SetRlimit { resource, soft, hard } => sys::setrlimit(resource, soft, hard),
+        Op::RaiseRlimit { resource, hard } => identity::raise_limit(resource, hard),
         Op::JoinNamespace { slot, kind } => namespaces::join(init, slot, kind),
         Op::Clone { flags, cgroup } => namespaces::clone(init, flags, cgroup),
         Op::JoinCgroups {} => namespaces::join_cgroups(),

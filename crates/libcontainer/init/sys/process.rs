@@ -3,7 +3,7 @@
 use super::super::format::Text;
 use super::super::numbers as nr;
 use super::super::protocol::Fault;
-use super::{Result, address, call, done, fd, text, word};
+use super::{Result, address, address_mut, call, done, fd, text, word};
 
 /// How a file is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,13 @@ pub(crate) fn setsid() -> Result<()> {
 pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limit = [soft, hard];
     done(nr::PRLIMIT64, [0, resource as usize, address(&limit), 0])
+}
+
+/// prlimit64(2) of this process: the soft and the hard limit.
+pub(crate) fn getrlimit(resource: u32) -> Result<[u64; 2]> {
+    let mut limit = [0u64; 2];
+    done(nr::PRLIMIT64, [0, resource as usize, 0, address_mut(&mut limit)])?;
+    Ok(limit)
 }
 
 /// setns(2).

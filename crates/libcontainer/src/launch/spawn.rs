@@ -2,8 +2,10 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::PollFlags;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -64,14 +66,13 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
     let status = status_page()?;
     let (ours, theirs) = control_pair(plan)?;
     let number = CString::new(theirs.as_raw_fd().to_string()).unwrap_or_default();
-    let child = sys::spawn(&Spawn {
+    let child = spawn_unless_busy(&Spawn {
         executable: executable.as_fd(),
         arguments: [c"tare-init", &number],
         inherited: theirs.as_fd(),
         namespaces: plan.spawn_flags,
         cgroup: if plan.two_stages { None } else { streams.cgroup },
-    })
-    .map_err(|failed| Error::os(failed.call, failed.errno as i32).context("spawn init"))?;
+    })?;
     let second = if plan.two_stages { Second::ToCome } else { Second::Settled };
     let init = Init { process: Some(child), second, control: ours, status };
     drop(theirs);
@@ -89,6 +90,27 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
     let length = u32::try_from(plan.image.bytes().len()).unwrap_or(u32::MAX);
     say(init.control.as_fd(), length, &along).context(|| "hand over the plan")?;
     Ok(init)
+}
+
+/// Spawns. An executable in the state directory, which was written a moment ago, can't be executed while a
+/// child that another thread of the caller forked meanwhile has a copy of the descriptor that wrote it;
+/// its execve closes that.
+fn spawn_unless_busy(spawn: &Spawn<'_>) -> Result<Child> {
+    const ATTEMPTS: usize = 1000;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match sys::spawn(spawn) {
+            Err(failed) if failed.errno == Errno::ETXTBSY && attempt < ATTEMPTS => {
+                sleep(Duration::from_millis(1));
+            }
+            spawned => {
+                return spawned.map_err(|failed| {
+                    Error::os(failed.call, failed.errno as i32).context("spawn init")
+                });
+            }
+        }
+    }
 }
 
 fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {

@@ -143,7 +143,7 @@ impl Compilation<'_> {
     /// Session, dumpable flag and namespaces. Afterwards init is in all namespaces but the cgroup one.
     pub(super) fn enter_namespaces(&mut self) -> Result<()> {
         if self.in_user_namespace() {
-            process::limit(self)?;
+            process::raise_limits(self)?;
         }
         let maps_ids = self.namespaces.is_new(LinuxNamespaceType::User);
         if !maps_ids {

@@ -55,6 +55,9 @@ operations! {
     SetRlimit = 3 { resource: u32, soft: u64, hard: u64 }
     /// Makes three slots from `first` on the standard streams.
     Stdio = 4 { first: u32 }
+    /// prlimit64(2): a hard limit above the one in force, which takes the caller's privileges; any other
+    /// stays, and so does the soft one.
+    RaiseRlimit = 5 { resource: u32, hard: u64 }
 
     // 10 to 19: namespaces and cgroups
     /// setns(2) into the namespace in a slot.

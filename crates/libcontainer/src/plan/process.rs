@@ -46,9 +46,7 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     let process = process(plan)?;
     let user = process.user();
     plan.image.push("process.user.uid", &Operation::OwnStdio { uid: user.uid() })?;
-    if !plan.in_user_namespace() {
-        limit(plan)?;
-    }
+    limit(plan)?;
     let mask = user.umask().unwrap_or(UMASK);
     plan.image.push("process.user.umask", &Operation::Umask { mask })?;
     let cwd = TextBuf::path(process.cwd())?;
@@ -103,9 +101,20 @@ pub(super) fn oom_score_adj(spec: &Spec) -> Option<i32> {
     spec.process().as_ref()?.oom_score_adj()
 }
 
-/// Resource limits. To raise one needs CAP_SYS_RESOURCE on the host, so they come before the capabilities
-/// are dropped, and before a user namespace is entered.
-pub(super) fn limit(plan: &mut Compilation<'_>) -> Result<()> {
+/// Raises the hard limits before a user namespace is entered, for that needs CAP_SYS_RESOURCE on the host.
+/// The limits themselves have to wait: init needs descriptors, stack and a process more than the user's.
+pub(super) fn raise_limits(plan: &mut Compilation<'_>) -> Result<()> {
+    let limits = process(plan)?.rlimits().as_deref().unwrap_or(&[]);
+    for (index, limit) in limits.iter().enumerate() {
+        let operation =
+            Operation::RaiseRlimit { resource: resource(limit.typ()), hard: limit.hard() };
+        plan.image.push(&format!("process.rlimits[{index}]"), &operation)?;
+    }
+    Ok(())
+}
+
+/// Resource limits, before the capabilities are dropped with which root may raise them.
+fn limit(plan: &mut Compilation<'_>) -> Result<()> {
     let limits = process(plan)?.rlimits().as_deref().unwrap_or(&[]);
     for (index, limit) in limits.iter().enumerate() {
         let (soft, hard) = (limit.soft(), limit.hard());

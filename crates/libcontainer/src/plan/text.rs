@@ -94,6 +94,7 @@ fn doing(operation: &Operation<'_>) -> String {
             let program = arguments.iter().next();
             format!("exec {}", program.map_or(String::new(), |program| show(&program)))
         }
+        Operation::RaiseRlimit { hard, .. } => format!("raise the hard limit to {hard}"),
         Operation::SetRlimit { soft, hard, .. } => format!("set the limits {soft} and {hard}"),
         _ => String::new(),
     }

@@ -143,6 +143,12 @@ fn device(kind: u32) -> char {
     }
 }
 
+/// The name of a resource that has a limit.
+fn limited(resource: u32) -> &'static str {
+    let known = usize::try_from(resource).ok().and_then(|index| RESOURCES.get(index));
+    known.unwrap_or(&"?")
+}
+
 impl Display for Operation<'_> {
     #[allow(clippy::too_many_lines, reason = "one arm an operation: a table")]
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -150,9 +156,10 @@ impl Display for Operation<'_> {
             Self::Session {} => f.write_str("new session"),
             Self::NotDumpable {} => f.write_str("not dumpable"),
             Self::SetRlimit { resource, soft, hard } => {
-                let known = usize::try_from(resource).ok().and_then(|index| RESOURCES.get(index));
-                write!(f, "rlimit {}", known.unwrap_or(&"?"))?;
-                write!(f, " {} {}", Limit(soft), Limit(hard))
+                write!(f, "rlimit {} {} {}", limited(resource), Limit(soft), Limit(hard))
+            }
+            Self::RaiseRlimit { resource, hard } => {
+                write!(f, "raise rlimit {} {}", limited(resource), Limit(hard))
             }
             Self::Stdio { first } => write!(f, "stdio from slot {first}"),
             Self::JoinNamespace { slot, kind } => {

@@ -57,9 +57,19 @@ const BEFORE: &[(&str, Wanted, Wanted)] = &[
         |op| matches!(op, Op::Propagation { .. } | Op::OpenTree { .. } | Op::Filesystem { .. }),
     ),
     (
+        "limits are raised before privileges go",
+        |op| matches!(op, Op::RaiseRlimit { .. }),
+        |op| matches!(op, Op::JoinNamespace { .. } | Op::Clone { .. } | Op::BecomeRoot {}),
+    ),
+    (
         "limits before privileges go",
         |op| matches!(op, Op::SetRlimit { .. }),
-        |op| matches!(op, Op::BecomeRoot {} | Op::DropBounding { .. } | Op::SetUser { .. }),
+        |op| matches!(op, Op::DropBounding { .. } | Op::SetUser { .. }),
+    ),
+    (
+        "limits after what needs more",
+        |op| matches!(op, Op::Filesystem { .. } | Op::OpenTree { .. } | Op::Attach { .. }),
+        |op| matches!(op, Op::SetRlimit { .. }),
     ),
     (
         "bounding set and groups before the user",
