@@ -13,6 +13,7 @@ mod cgroups;
 mod cli_compat;
 mod descriptors;
 mod devices;
+mod hooks;
 mod hostile_rootfs;
 mod identity;
 mod lifecycle;

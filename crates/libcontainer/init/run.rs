@@ -7,7 +7,8 @@ use super::format::{self, Header, Operation, Reader, Record, Text};
 use super::protocol::{Cause, Fault, Kind, StatusPage};
 use super::slots::Slots;
 use super::{
-    copy_up, filesystem, identity, memory, mounts, namespaces, numbers as nr, program, rootfs, sys,
+    copy_up, filesystem, hook, identity, memory, mounts, namespaces, numbers as nr, program,
+    rootfs, sys,
 };
 
 /// What init knows while it runs.
@@ -19,6 +20,8 @@ pub(crate) struct Init {
     pub(crate) root: i32,
     /// Whether the empty tmpfs that masks directories is attached somewhere already.
     pub(crate) empty_attached: bool,
+    /// Whether that has become `/`.
+    pub(crate) entered: bool,
     /// Whether a chdir was successful.
     pub(crate) in_working_directory: bool,
     /// What `FindProgram` found.
@@ -49,8 +52,8 @@ pub(crate) fn main(argument: *const u8) -> ! {
     sys::exit(FAILED)
 }
 
-/// Reports a failure that the panic handler caught.
-pub(crate) fn report_panic(fault: Fault) {
+/// Reports a failure that ends this process otherwise than through the loop: a panic, or a hook's.
+pub(crate) fn report(fault: Fault) {
     control::report(OPERATION.load(Ordering::Relaxed), fault, &Detail::none());
 }
 
@@ -88,6 +91,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
     let init = Init {
         slots,
         root: -1,
+        entered: false,
         empty_attached: false,
         in_working_directory: false,
         program: None,
@@ -193,6 +197,10 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         Op::CloseSlots {} => {
             init.slots.close_all_but(format::GATE);
             Ok(())
+        }
+        Op::RuntimeHooks {} => control::runtime_hooks(),
+        Op::RunHook { number, path, arguments, environment, timeout } => {
+            hook::run(init, number, path, arguments, environment, timeout)
         }
         Op::OwnStdio { uid } => program::own_stdio(uid),
         Op::Stdio { first } => program::take_stdio(init, first),

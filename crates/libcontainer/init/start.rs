@@ -10,6 +10,7 @@ mod control;
 mod copy_up;
 mod entry;
 mod filesystem;
+mod hook;
 mod identity;
 mod memory;
 mod mounts;

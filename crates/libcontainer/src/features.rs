@@ -117,7 +117,7 @@ impl Features {
         Self {
             oci_version_min: OCI_VERSION_MIN,
             oci_version_max: OCI_VERSION_MAX,
-            hooks: Vec::new(),
+            hooks: crate::plan::HookKind::ALL.iter().map(|kind| kind.name()).collect(),
             mount_options: crate::plan::options::names().collect(),
             linux: LinuxFeatures::new(host),
             potentially_unsafe_config_annotations: Vec::new(),

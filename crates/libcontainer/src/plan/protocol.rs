@@ -7,10 +7,15 @@
 //! host ── Continue ──▶ init (second stage)
 //! host ◀── Cgroups ── init                                   if the plan joins v1 cgroups
 //! host ── Continue + descriptors of `tasks` ──▶ init
+//! host ◀── RuntimeHooks ── init                              host runs them
+//! host ── Continue ──▶ init
+//! host ◀── Hook(number) ── init                              for each that init runs
+//! host ── Continue + standard streams ──▶ init
 //! host ◀── Created ── init                                   host records it; from here on init is
 //! host ── Continue ──▶ init                                  on its own and closes the pair
 //!
 //! start ── connects to the gate ──▶ init
+//! start ◀── Hook(number) ── init; start ── Continue + standard streams ──▶ init
 //! start ◀── Executing ── init; then the connection closes: executed
 //!
 //! either ◀── Failed ── init                                  at any time; init exits
@@ -29,6 +34,10 @@ pub(crate) enum Kind {
     Executing = 4,
     /// Init failed in operation `a`: see [`Fault`].
     Failed = 5,
+    /// It is the turn of the hooks that the host side runs.
+    RuntimeHooks = 6,
+    /// Init is going to run hook `a`, and wants its standard streams.
+    Hook = 7,
 }
 
 /// The bytes of text that a message can carry.
@@ -108,6 +117,12 @@ causes! {
     TopOfRoot = 14: "mountpoint is on the top of rootfs",
     /// A tree has more levels than init copies.
     TooDeep = 12: "the tree is too deep to copy",
+    /// A hook exited with the status in `errno`.
+    HookExited = 15: "the hook failed",
+    /// The signal in `errno` killed a hook.
+    HookKilled = 16: "the hook was killed",
+    /// A hook was killed at its deadline.
+    HookTimeout = 17: "hook ran past specified timeout",
     /// A panic, which should not be.
     Panic = 13: "init panicked",
 }

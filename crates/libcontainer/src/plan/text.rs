@@ -32,6 +32,9 @@ impl fmt::Display for Plan {
         for rule in &self.host.device_rules {
             writeln!(f, "device rule {rule}")?;
         }
+        for hook in &self.hooks {
+            writeln!(f, "{hook} {}", hook.path.display())?;
+        }
         for warning in &self.warnings {
             writeln!(f, "warning {warning}")?;
         }
@@ -93,6 +96,7 @@ fn doing(operation: &Operation<'_>) -> String {
             format!("exec {}", program.map_or(String::new(), |program| show(&program)))
         }
         Operation::SetRlimit { soft, hard, .. } => format!("set the limits {soft} and {hard}"),
+        Operation::RunHook { path, .. } => format!("run {}", show(path)),
         _ => String::new(),
     }
 }
