@@ -12,7 +12,7 @@ const KINDS: [&str; 6] =
 
 /// A hook that is a shell script of the host. Its output goes to a file beside the bundle.
 fn shell(script: &str) -> Value {
-    json!({ "path": "/bin/sh", "args": ["hook", "-c", script], "env": ["PATH=/usr/bin:/bin"] })
+    json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] })
 }
 
 fn with_hook(bundle: Bundle, kind: &str, hook: Value) -> Bundle {
@@ -41,6 +41,8 @@ fn place(directory: &tempfile::TempDir, kind: &str) -> PathBuf {
 #[test]
 fn each_hook_runs_once_and_in_order() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 runs poststart hooks while startContainer ones run");
+    peers_differ!("runc", "1.1.5 runs poststart hooks in create");
     let notes = tempfile::tempdir().unwrap();
     let mut hooks = json!({});
     for kind in KINDS {
@@ -110,7 +112,8 @@ fn hooks_are_in_the_right_namespaces() {
     let mut hooks = json!({});
     for kind in KINDS {
         let to = place(&notes, kind).join(kind);
-        let script = format!("readlink /proc/self/ns/uts /proc/self/ns/mnt > {}", to.display());
+        let script =
+            format!("(readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt) > {}", to.display());
         hooks[kind] = json!([shell(&script)]);
     }
     let bundle = with_notes(Bundle::sleeping(), &notes).edit(|config| config["hooks"] = hooks);
@@ -128,17 +131,18 @@ fn hooks_are_in_the_right_namespaces() {
 #[test]
 fn a_hook_has_its_own_environment_and_no_descriptor() {
     needs_root!();
+    peers_differ!("runc", "1.1.5 leaks descriptors into createContainer hooks");
     let notes = tempfile::tempdir().unwrap();
     let script = |kind: &str| {
         format!(
-            "exec > {}/{kind}; cat /proc/self/environ | tr '\\0' ';'; echo; ls /proc/$$/fd | tr '\\n' ' '",
+            "exec > {}/{kind}; cat /proc/self/environ | tr '\\0' ';'; echo; ls /proc/self/fd | tr '\\n' ' '",
             place(&notes, kind).display()
         )
     };
     let mut hooks = json!({});
     for kind in KINDS {
         hooks[kind] = json!([{
-            "path": "/bin/sh", "args": ["hook", "-c", script(kind)],
+            "path": "/bin/sh", "args": ["sh", "-c", script(kind)],
             "env": ["PATH=/usr/bin:/bin", "HOOK=1"],
         }]);
     }
@@ -154,16 +158,15 @@ fn a_hook_has_its_own_environment_and_no_descriptor() {
         let note = note(&notes, kind).unwrap();
         assert!(note.contains("HOOK=1;") && !note.contains("FROM_IMAGE"), "{kind}: {note}");
         let descriptors = note.lines().nth(1).unwrap();
-        // What the shell opens for its redirection comes and goes.
-        let foreign =
-            descriptors.split(' ').filter_map(|fd| fd.parse::<u32>().ok()).any(|fd| fd > 10);
-        assert!(!foreign && descriptors.starts_with("0 1 2"), "{kind}: {note}");
+        // 3 is the directory that ls reads.
+        assert_eq!(descriptors.trim(), "0 1 2 3", "{kind}");
     }
 }
 
 #[test]
 fn a_failing_hook_of_create_leaves_nothing() {
     needs_root!();
+    peers_differ!("crun", "runs no poststop hooks then");
     for kind in &KINDS[..3] {
         let notes = tempfile::tempdir().unwrap();
         let stopped = notes.path().join("poststop");
@@ -215,6 +218,8 @@ fn a_start_container_hook_has_the_users_privileges() {
 #[test]
 fn a_failing_poststart_hook_ends_the_container() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 ignores the failure");
+    peers_differ!("runc", "1.1.5 runs poststart hooks in create");
     let bundle = with_hook(Bundle::sleeping(), "poststart", shell("exit 3"));
     let process = bundle.created();
     let text = bundle.start().fails();
@@ -229,12 +234,13 @@ fn failing_poststop_hooks_do_not_stop_delete() {
     peers_differ!("runc", "1.1.5 fails and skips the others, though everything is removed");
     let notes = tempfile::tempdir().unwrap();
     let second = notes.path().join("second");
-    let bundle = Bundle::sh("exit 0").edit(|config| {
+    let bundle = Bundle::sleeping().edit(|config| {
         config["hooks"] = json!({ "poststop": [
             { "path": "/nonexistent" }, shell("exit 1"), shell(&format!("echo > {}", second.display())),
         ] });
     });
     let process = bundle.started();
+    bundle.kill("KILL").ok();
     bundle.wait(process);
     bundle.delete().ok();
     assert!(second.exists());
@@ -244,9 +250,11 @@ fn failing_poststop_hooks_do_not_stop_delete() {
 #[test]
 fn a_hook_that_hangs_is_killed_with_all_that_it_started() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 leaves what a hook has started");
+    peers_differ!("runc", "1.1.5 waits for grandchildren that keep the output open");
     for kind in &KINDS[..3] {
         let hook = json!({
-            "path": "/bin/sh", "args": ["hook", "-c", "sleep 4711 & sleep 4711"],
+            "path": "/bin/sh", "args": ["sh", "-c", "sleep 4711 & sleep 4711"],
             "env": ["PATH=/usr/bin:/bin"], "timeout": 1,
         });
         let bundle = with_hook(Bundle::sleeping(), kind, hook);
@@ -293,6 +301,7 @@ fn a_hook_that_writes_much_is_not_stopped() {
 #[test]
 fn a_hook_that_is_missing_is_named() {
     needs_root!();
+    peers_differ!("crun", "does not say what is wrong");
     for kind in &KINDS[..3] {
         let bundle = with_hook(Bundle::sleeping(), kind, json!({ "path": "/nonexistent" }));
         let text = bundle.create().fails();

@@ -67,6 +67,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
     }
     sys::unblock_signals()?;
     sys::umask(0);
+    sys::set_close_on_exec(control)?;
     take_standard_numbers(control)?;
     let mut word = [0u8; 4];
     let mut descriptors = [-1; sys::MOST_DESCRIPTORS];
