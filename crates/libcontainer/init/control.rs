@@ -65,6 +65,17 @@ pub(crate) fn announce_child(pid: usize, pidfd: i32) -> sys::Result<()> {
     say(Kind::Spawned, pid, Fault::of(Cause::Call), &Detail::none(), Some(pidfd))
 }
 
+/// Says that it is the turn of a hook, and asks for its standard streams.
+pub(crate) fn announce_hook(number: u32) -> sys::Result<()> {
+    say(Kind::Hook, number, Fault::of(Cause::Call), &Detail::none(), None)
+}
+
+/// Lets the host side run its hooks.
+pub(crate) fn runtime_hooks() -> sys::Result<()> {
+    announce(Kind::RuntimeHooks)?;
+    wait_for_continue(&mut [-1; sys::MOST_DESCRIPTORS]).map(drop)
+}
+
 /// Waits until the peer says go on. It may send descriptors; how many came is returned.
 pub(crate) fn wait_for_continue(
     descriptors: &mut [i32; sys::MOST_DESCRIPTORS],

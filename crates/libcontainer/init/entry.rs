@@ -43,7 +43,7 @@ extern "C" fn main(stack: *const usize) -> ! {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    run::report_panic(protocol::Fault::of(protocol::Cause::Panic));
+    run::report(protocol::Fault::of(protocol::Cause::Panic));
     sys::exit(run::FAILED)
 }
 

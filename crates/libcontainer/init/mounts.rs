@@ -165,7 +165,8 @@ pub(crate) fn make_readonly(init: &Init, path: Text<'_>, by_mount: bool) -> sys:
 
 /// pivot_root(2) with the same directory for both, which puts the old root over the new one, where it
 /// is detached (pivot_root(2), notes).
-pub(crate) fn pivot_root(init: &Init) -> sys::Result<()> {
+pub(crate) fn pivot_root(init: &mut Init) -> sys::Result<()> {
+    init.entered = true;
     sys::fchdir(init.root)?;
     sys::pivot_root_here()?;
     sys::detach_here()?;
@@ -173,7 +174,8 @@ pub(crate) fn pivot_root(init: &Init) -> sys::Result<()> {
 }
 
 /// Where pivot_root(2) can't be had: moves the root over `/`. What was mounted before stays, covered.
-pub(crate) fn move_root(init: &Init) -> sys::Result<()> {
+pub(crate) fn move_root(init: &mut Init) -> sys::Result<()> {
+    init.entered = true;
     let slash = Text::from_bytes_with_nul(b"/\0").ok_or(Fault::of(Cause::BadPlan))?;
     sys::fchdir(init.root)?;
     let target = sys::open_tree(nr::AT_FDCWD, slash, nr::OPEN_TREE_CLOEXEC)?;

@@ -25,6 +25,8 @@ numbers! {
     RECVMSG = 47, 212;
     EXECVE = 59, 221;
     FCNTL = 72, 25;
+    KILL = 62, 129;
+    WAITID = 247, 95;
     GETCWD = 79, 17;
     CHDIR = 80, 49;
     FCHDIR = 81, 50;
@@ -55,6 +57,7 @@ numbers! {
     FCHOWNAT = 260, 54;
     SYMLINKAT = 266, 36;
     READLINKAT = 267, 78;
+    PPOLL = 271, 73;
     UNSHARE = 272, 97;
     ACCEPT4 = 288, 242;
     DUP3 = 292, 24;

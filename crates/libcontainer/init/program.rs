@@ -130,7 +130,10 @@ pub(crate) fn execute(
 }
 
 /// The table of pointers that execve(2) takes, ended by a null.
-fn pointers(texts: Texts<'static>, more: Option<*const u8>) -> sys::Result<&'static [*const u8]> {
+pub(crate) fn pointers(
+    texts: Texts<'static>,
+    more: Option<*const u8>,
+) -> sys::Result<&'static [*const u8]> {
     let table = memory::table::<*const u8>(texts.count() as usize + 2)?;
     let all = texts.iter().map(Text::pointer).chain(more);
     for (place, pointer) in table.iter_mut().zip(all) {

@@ -7,7 +7,7 @@ use super::format::{self, Header, Operation, Reader, Record, Text};
 use super::protocol::{Cause, Fault, Kind, StatusPage};
 use super::slots::Slots;
 use super::{
-    copy_up, filesystem, flags, identity, memory, mounts, namespaces, numbers as nr, program,
+    copy_up, filesystem, flags, hook, identity, memory, mounts, namespaces, numbers as nr, program,
     rootfs, sys,
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Init {
     pub(crate) root: i32,
     /// Whether the empty tmpfs that masks directories is attached somewhere already.
     pub(crate) empty_attached: bool,
+    /// Whether that has become `/`.
+    pub(crate) entered: bool,
     /// Whether a chdir was successful.
     pub(crate) in_working_directory: bool,
     /// What `FindProgram` found.
@@ -50,8 +52,8 @@ pub(crate) fn main(argument: *const u8) -> ! {
     sys::exit(FAILED)
 }
 
-/// Reports a failure that the panic handler caught.
-pub(crate) fn report_panic(fault: Fault) {
+/// Reports a failure that ends this process otherwise than through the loop: a panic, or a hook's.
+pub(crate) fn report(fault: Fault) {
     control::report(OPERATION.load(Ordering::Relaxed), fault, &Detail::none());
 }
 
@@ -65,6 +67,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
     }
     sys::unblock_signals()?;
     sys::umask(0);
+    sys::set_close_on_exec(control)?;
     take_standard_numbers(control)?;
     let mut word = [0u8; 4];
     let mut descriptors = [-1; sys::MOST_DESCRIPTORS];
@@ -89,6 +92,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
     let init = Init {
         slots,
         root: -1,
+        entered: false,
         empty_attached: false,
         in_working_directory: false,
         program: None,
@@ -202,6 +206,10 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         Op::CloseSlots {} => {
             init.slots.close_all_but(format::GATE);
             Ok(())
+        }
+        Op::RuntimeHooks {} => control::runtime_hooks(),
+        Op::RunHook { number, path, arguments, environment, timeout } => {
+            hook::run(init, number, path, arguments, environment, timeout)
         }
         Op::OwnStdio { uid } => program::own_stdio(uid),
         Op::Stdio { first } => program::take_stdio(init, first),

@@ -11,6 +11,7 @@ mod copy_up;
 mod entry;
 mod filesystem;
 mod flags;
+mod hook;
 mod identity;
 mod memory;
 mod mounts;

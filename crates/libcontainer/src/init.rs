@@ -9,6 +9,8 @@ pub(crate) mod copy_up;
 pub(crate) mod filesystem;
 #[path = "../init/flags.rs"]
 pub(crate) mod flags;
+#[path = "../init/hook.rs"]
+pub(crate) mod hook;
 #[path = "../init/identity.rs"]
 pub(crate) mod identity;
 #[path = "../init/memory.rs"]

@@ -24,6 +24,13 @@ pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
     done(nr::CLOSE_RANGE, [first as usize, last as usize, 0])
 }
 
+/// fcntl(2) `F_SETFD`: closed by execve(2).
+pub(crate) fn set_close_on_exec(this: i32) -> Result<()> {
+    const F_SETFD: usize = 2;
+    const FD_CLOEXEC: usize = 1;
+    done(nr::FCNTL, [fd(this), F_SETFD, FD_CLOEXEC])
+}
+
 /// fcntl(2) `F_DUPFD_CLOEXEC`: the lowest number that is free.
 pub(crate) fn duplicate(this: i32) -> Result<i32> {
     const F_DUPFD_CLOEXEC: usize = 1030;

@@ -118,3 +118,48 @@ pub(crate) fn execve(path: Text<'_>, arguments: &[*const u8], environment: &[*co
         Ok(()) => Fault::call(nr::EXECVE, 0),
     }
 }
+
+/// clone3(2) as fork(2) does: 0 in the child. The parent gets a pidfd.
+pub(crate) fn fork(pidfd: &mut i32) -> Result<usize> {
+    const CLONE_PIDFD: u64 = 0x1000;
+    const SIGCHLD: u64 = 17;
+    let arguments = CloneArguments {
+        flags: CLONE_PIDFD,
+        pidfd: address_mut(pidfd) as u64,
+        exit_signal: SIGCHLD,
+        ..Default::default()
+    };
+    clone3(&arguments)
+}
+
+/// ppoll(2): whether a descriptor is readable before so many milliseconds have passed, or ever.
+pub(crate) fn wait_readable(this: i32, milliseconds: Option<u64>) -> Result<bool> {
+    const POLLIN: u64 = 1;
+    let polled = u64::from(this.unsigned_abs()) | POLLIN << 32;
+    // The kernel counts it down, so that an interrupted call goes on where it was.
+    let mut left = milliseconds.map(|ms| [ms / 1000, ms % 1000 * 1_000_000]);
+    let left = left.as_mut().map_or(0, |left| address_mut(left));
+    call(nr::PPOLL, [address(&polled), 1, left, 0, 0]).map(|ready| ready > 0)
+}
+
+/// kill(2) of a process group.
+pub(crate) fn kill_group(leader: usize) -> Result<()> {
+    done(nr::KILL, [leader.wrapping_neg(), nr::SIGKILL as usize])
+}
+
+/// waitid(2) of a child: how it ended (`CLD_EXITED` and so on), and its status or signal.
+pub(crate) fn wait_child(pidfd: i32) -> Result<(i32, i32)> {
+    const P_PIDFD: usize = 3;
+    const WEXITED: usize = 4;
+    const CODE: usize = 2;
+    const STATUS: usize = 6;
+    let mut info = [0i32; 32];
+    done(nr::WAITID, [P_PIDFD, fd(pidfd), address_mut(&mut info), WEXITED, 0])?;
+    Ok((info[CODE], info[STATUS]))
+}
+
+/// close_range(2) `CLOSE_RANGE_CLOEXEC` of all but the standard streams.
+pub(crate) fn close_on_exec() -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
+    done(nr::CLOSE_RANGE, [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC])
+}

@@ -5,7 +5,7 @@
 //! "not set" (`cpu.shares`, `blockIO.weight`). A row leaves this table with the commit that executes it.
 
 use oci_spec::runtime::{
-    Hooks, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Mount, Process, Spec,
+    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Mount, Process, Spec,
 };
 
 use super::MAX_FINDINGS;
@@ -54,20 +54,6 @@ const TABLE: &[Later] = &[
         asked: Asked::InMount(|mount| !view::list(mount.gid_mappings().as_ref()).is_empty()),
     },
     Later { property: "options", asked: Asked::AsOption(&["idmap", "ridmap"]) },
-    once("hooks.prestart", |spec| has_hooks(spec, |hooks| hooks.prestart().as_ref().map(Vec::len))),
-    once("hooks.createRuntime", |spec| {
-        has_hooks(spec, |hooks| hooks.create_runtime().as_ref().map(Vec::len))
-    }),
-    once("hooks.createContainer", |spec| {
-        has_hooks(spec, |hooks| hooks.create_container().as_ref().map(Vec::len))
-    }),
-    once("hooks.startContainer", |spec| {
-        has_hooks(spec, |hooks| hooks.start_container().as_ref().map(Vec::len))
-    }),
-    once("hooks.poststart", |spec| {
-        has_hooks(spec, |hooks| hooks.poststart().as_ref().map(Vec::len))
-    }),
-    once("hooks.poststop", |spec| has_hooks(spec, |hooks| hooks.poststop().as_ref().map(Vec::len))),
     once("linux.timeOffsets", |spec| {
         view::linux(spec)
             .and_then(|linux| linux.time_offsets().as_ref())
@@ -170,10 +156,6 @@ fn options(mount: &Mount, words: &'static [&'static str]) -> impl Iterator<Item 
         .map(|(at, _)| at)
 }
 
-fn has_hooks(spec: &Spec, count: fn(&Hooks) -> Option<usize>) -> bool {
-    spec.hooks().as_ref().and_then(count).is_some_and(|count| count > 0)
-}
-
 fn resource<'s, T>(spec: &'s Spec, of: fn(&'s LinuxResources) -> &'s Option<T>) -> Option<&'s T> {
     view::resources(spec).and_then(|resources| of(resources).as_ref())
 }
@@ -251,12 +233,6 @@ mod tests {
             r#"{"mounts":[{"destination":"/","options":["ridmap=uids=0-1-2"]}]}"#,
             "mounts[0].options[0]",
         ),
-        (r#"{"hooks":{"prestart":[{"path":"/h"}]}}"#, "hooks.prestart"),
-        (r#"{"hooks":{"createRuntime":[{"path":"/h"}]}}"#, "hooks.createRuntime"),
-        (r#"{"hooks":{"createContainer":[{"path":"/h"}]}}"#, "hooks.createContainer"),
-        (r#"{"hooks":{"startContainer":[{"path":"/h"}]}}"#, "hooks.startContainer"),
-        (r#"{"hooks":{"poststart":[{"path":"/h"}]}}"#, "hooks.poststart"),
-        (r#"{"hooks":{"poststop":[{"path":"/h"}]}}"#, "hooks.poststop"),
         (r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#, "linux.timeOffsets"),
         (r#"{"linux":{"netDevices":{"eth0":{}}}}"#, "linux.netDevices"),
         (r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#, "linux.sysctl"),

@@ -27,6 +27,7 @@ use oci_spec::runtime::{
 
 pub use self::property::Property;
 pub use self::rules::Violation;
+pub(crate) use self::view::hooks;
 use crate::error::{Error, ErrorKind, Result, Warning};
 
 /// How many violations one message tells: a list of 100 000 bad mounts helps nobody.

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use oci_spec::runtime::{
-    Linux, LinuxDevice, LinuxDeviceCgroup, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType,
-    LinuxResources, Mount, Process, Spec, User,
+    Hook, Linux, LinuxDevice, LinuxDeviceCgroup, LinuxIdMapping, LinuxNamespace,
+    LinuxNamespaceType, LinuxResources, Mount, Process, Spec, User,
 };
 
 /// The elements of a list that may be absent.
@@ -85,4 +85,22 @@ pub(super) fn hostname(spec: &Spec) -> Option<&str> {
 
 pub(super) fn domainname(spec: &Spec) -> Option<&str> {
     text(spec.domainname().as_ref())
+}
+
+/// All hooks, each with the name of its kind and its place there, in the order of a container's life.
+pub(crate) fn hooks(spec: &Spec) -> impl Iterator<Item = (&'static str, usize, &Hook)> {
+    #[allow(deprecated, reason = "engines still configure prestart hooks")]
+    let lists = spec.hooks().as_ref().map(|hooks| {
+        [
+            ("prestart", hooks.prestart()),
+            ("createRuntime", hooks.create_runtime()),
+            ("createContainer", hooks.create_container()),
+            ("startContainer", hooks.start_container()),
+            ("poststart", hooks.poststart()),
+            ("poststop", hooks.poststop()),
+        ]
+    });
+    lists.into_iter().flatten().flat_map(|(kind, list)| {
+        list.iter().flatten().enumerate().map(move |(index, hook)| (kind, index, hook))
+    })
 }

@@ -13,8 +13,8 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::host::HostFacts;
-use crate::launch::{self, Executable, Host, Streams};
-use crate::plan::{self, Plan, Request};
+use crate::launch::{self, Executable, Hooks, Host, Streams};
+use crate::plan::{self, HookKind, Plan, Request};
 use crate::process::ProcessId;
 use crate::state::{self, Entry, Intent, Record, Store};
 
@@ -47,8 +47,8 @@ pub(super) fn create(
     let plan = plan(id, bundle, options, facts)?;
     check_rootfs(&plan.rootfs)?;
     let record = Record::new(intent(id, bundle, &plan)?);
-    let mut made = Made::begin(store, &record, &plan)?;
-    let process = made.launch(record, options, &plan, facts)?;
+    let mut made = Made::begin(store, record, &plan)?;
+    let process = made.launch(options, &plan, facts)?;
     made.keep();
     Ok(Created { container: Container::new(store.clone(), id, process), warnings: plan.warnings })
 }
@@ -80,6 +80,7 @@ fn intent(id: &str, bundle: &Bundle, plan: &Plan) -> Result<Intent> {
         cgroup: plan.host.cgroups.clone(),
         cgroup_existed: plan.host.cgroups.exists(),
         own_pid_namespace: plan.own_pid_namespace,
+        hooks: plan.hooks.clone(),
         oci_version: spec.version().clone(),
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         created: state::rfc3339(SystemTime::now()),
@@ -93,20 +94,22 @@ struct Made {
     init: Option<launch::Init>,
     cgroup: Option<Cgroup>,
     entry: Option<Entry>,
+    record: Record,
+    /// Whether hooks may have been run, which those behind a container's end then follow.
+    hooked: bool,
 }
 
 impl Made {
-    fn begin(store: &Store, record: &Record, plan: &Plan) -> Result<Self> {
-        let entry = store.create(record)?;
-        let cgroup = Cgroup::new(plan.host.cgroups.clone());
-        Ok(Self { init: None, cgroup: Some(cgroup), entry: Some(entry) })
+    fn begin(store: &Store, record: Record, plan: &Plan) -> Result<Self> {
+        let entry = store.create(&record)?;
+        let cgroup = Some(Cgroup::new(plan.host.cgroups.clone()));
+        Ok(Self { init: None, cgroup, entry: Some(entry), record, hooked: false })
     }
 
     /// Spawns init and serves it until the container is created and that is on record. The v1 cgroups
     /// are made while init works already.
     fn launch(
         &mut self,
-        mut record: Record,
         options: &CreateOptions,
         plan: &Plan,
         facts: &HostFacts,
@@ -114,7 +117,7 @@ impl Made {
         let (Some(entry), Some(cgroup)) = (&self.entry, &mut self.cgroup) else {
             return Err(Error::new(ErrorKind::Internal, "launched twice"));
         };
-        let executable = Executable::new(facts, entry.directory())?;
+        let executable = Executable::new(facts.kernel.memfd_exec, entry.directory())?;
         let gate = launch::listen(entry.directory())?;
         let null = null_streams(&options.stdio)?;
         let stdio = match &options.stdio {
@@ -122,17 +125,21 @@ impl Made {
             _ => null.as_ref(),
         };
         cgroup.make_unified()?;
-        let streams = Streams { gate: gate.as_fd(), stdio, cgroup: cgroup.unified_fd() };
+        let streams = Streams { gate: Some(gate.as_fd()), stdio, cgroup: cgroup.unified_fd() };
         let started = launch::spawn(plan, &executable, &streams)
             .context(|| "unable to start container process")?;
         let init = self.init.insert(started);
         cgroup.make_v1()?;
         cgroup.apply_devices(&plan.host.device_rules)?;
+        self.hooked = !plan.hooks.is_empty();
+        let intent = self.record.intent.clone();
+        let kinds = [HookKind::Prestart, HookKind::CreateRuntime];
+        let hooks = Hooks::prepare(&intent, &kinds, entry.directory())?;
         let mut created = |process: ProcessId| {
-            record.init = Some(state::Init { process, executable: executable.inode() });
-            entry.write(&record)
+            self.record.init = Some(state::Init { process, executable: executable.inode() });
+            entry.write(&self.record)
         };
-        launch::serve(init, &mut Host { plan, cgroup, created: &mut created })
+        launch::serve(init, &mut Host { plan, cgroup, hooks: &hooks, created: &mut created })
             .context(|| "unable to start container process")?;
         Ok(self.init.take().and_then(launch::Init::release))
     }
@@ -142,6 +149,7 @@ impl Made {
             cgroup.keep();
         }
         self.entry = None;
+        self.hooked = false;
     }
 }
 
@@ -152,7 +160,12 @@ impl Drop for Made {
         // The failure that led here is what the caller is told. What could not be removed stays on
         // record, for `delete --force`.
         if is_gone && let Some(entry) = self.entry.take() {
+            let kinds: &[HookKind] = if self.hooked { &[HookKind::Poststop] } else { &[] };
+            let hooks = Hooks::prepare(&self.record.intent, kinds, entry.directory());
             entry.remove().ok();
+            if let (true, Ok(hooks)) = (self.hooked, hooks) {
+                drop(hooks.run_all(HookKind::Poststop));
+            }
         }
     }
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::{Delete, Status};
 use crate::cgroup::{self, Placement};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::launch::Hooks;
+use crate::plan::HookKind;
 use crate::process::{Life, LiveProcess};
-use crate::state::Store;
+use crate::state::{Entry, Record, Store};
 
 /// How long a killed process may take to end.
 const KILL_TIME: Duration = Duration::from_secs(10);
@@ -16,14 +18,14 @@ const KILL_TIME: Duration = Duration::from_secs(10);
 const USUAL_KILL_TIME: Duration = Duration::from_millis(200);
 
 /// See [`crate::Runtime::delete`].
-pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
+pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<Vec<Warning>> {
     if delete == Delete::Force {
         // Before the lock: a `start` holds that until init answers, which a stopped one never does.
         kill_recorded(store, id)?;
     }
     let entry = match store.lock(id) {
         Err(error) if error.kind() == ErrorKind::NotFound && delete == Delete::Force => {
-            return store.sweep(id);
+            return store.sweep(id).map(|()| Vec::new());
         }
         entry => entry?,
     };
@@ -34,7 +36,7 @@ pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
                 cgroup::kill_all(&placement)?;
                 cgroup::destroy(&placement)?;
             }
-            return entry.remove();
+            return entry.remove().map(|()| Vec::new());
         }
         record => record?,
     };
@@ -46,6 +48,19 @@ pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<()> {
     if let Some(process) = observed.init {
         kill(&process, &record.intent.cgroup)?;
     }
+    let hooks = Hooks::prepare(&record.intent, &[HookKind::Poststop], entry.directory())?;
+    remove(entry, &record)?;
+    let failed = hooks.run_all(HookKind::Poststop).into_iter();
+    Ok(failed
+        .map(|error| Warning {
+            property: error.property().unwrap_or("hooks.poststop").to_string(),
+            message: error.to_string(),
+        })
+        .collect())
+}
+
+/// Removes the cgroups and the record of a container whose first process has ended.
+fn remove(entry: Entry, record: &Record) -> Result<()> {
     if record.init.is_none() && record.intent.cgroup_existed {
         // Init has died with its creator, and whether it ever was in there nobody knows.
         cgroup::withdraw(&record.intent.cgroup);

@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Delete, ExitStatus, State, Status, delete};
 use crate::cgroup;
-use crate::error::{Error, ErrorKind, Result};
-use crate::launch;
-use crate::process::{Life, exit_status};
-use crate::state::{Record, Store};
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::launch::{self, Hooks};
+use crate::plan::HookKind;
+use crate::process::{Life, LiveProcess, exit_status};
+use crate::state::{Entry, Record, Store};
 
 /// A container. Usable from any thread; dropping the value does nothing to the container.
 #[derive(Debug)]
@@ -66,13 +67,31 @@ impl Container {
     pub fn start(&self) -> Result<()> {
         // Locked, so that of two starts one says that the container runs already.
         let entry = self.store.lock(&self.id)?;
-        let reason = match entry.read()?.observe()?.status {
-            Status::Created => return launch::open(entry.directory()),
+        let record = entry.read()?;
+        let observed = record.observe()?;
+        let reason = match observed.status {
+            Status::Created => return self.open_gate(&entry, &record, observed.init),
             Status::Running => "cannot start an already running container",
             Status::Stopped => "cannot start a container that has stopped",
             Status::Creating => "cannot start a container in the creating state",
         };
         Err(Error::new(ErrorKind::InvalidState, reason))
+    }
+
+    /// Opens the gate, with the hooks before and behind it. One that fails behind it ends the container.
+    fn open_gate(&self, entry: &Entry, record: &Record, init: Option<LiveProcess>) -> Result<()> {
+        let gone = || Error::new(ErrorKind::InvalidState, "container not running");
+        let init = init.ok_or_else(gone)?;
+        let kinds = [HookKind::Poststart];
+        let hooks = Hooks::prepare(&record.intent, &kinds, entry.directory())?;
+        launch::open(entry.directory(), &hooks, init.pid())?;
+        hooks.run(HookKind::Poststart, Some(init.pid())).inspect_err(|_| {
+            // That the hook has failed is what the caller is told.
+            init.signal(libc::SIGKILL).ok();
+            if !record.intent.own_pid_namespace {
+                cgroup::kill_all(&record.intent.cgroup).ok();
+            }
+        })
     }
 
     /// Sends a signal (signal(7)) to the first process; SIGKILL, in a container that shares its pid
@@ -157,7 +176,7 @@ impl Container {
     /// # Errors
     ///
     /// Those of [`crate::Runtime::delete`].
-    pub fn delete(&self, delete: Delete) -> Result<()> {
+    pub fn delete(&self, delete: Delete) -> Result<Vec<Warning>> {
         delete::delete(&self.store, &self.id, delete)
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Container, CreateOptions, Created, Delete, ListEntry, create, delete};
 use crate::bundle::Bundle;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::host::HostFacts;
 use crate::plan::Plan;
 use crate::state::Store;
@@ -136,7 +136,7 @@ impl Runtime {
     /// [`ErrorKind::NotFound`] if there is none and `delete` is [`Delete::Stopped`];
     /// [`ErrorKind::InvalidState`] if it is still running and `delete` is [`Delete::Stopped`]; and if
     /// something could not be removed.
-    pub fn delete(&self, id: &str, delete: Delete) -> Result<()> {
+    pub fn delete(&self, id: &str, delete: Delete) -> Result<Vec<Warning>> {
         delete::delete(&self.store()?, id, delete)
     }
 }

@@ -11,7 +11,6 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fstat};
 
 use crate::error::{Error, Result};
-use crate::host::HostFacts;
 use crate::process::Inode;
 
 /// The freestanding program that `build.rs` has built.
@@ -27,8 +26,10 @@ pub(crate) struct Executable {
 impl Executable {
     /// A sealed memfd or, where the system forbids executable ones (`vm.memfd_noexec`), an unlinked file
     /// in the container's state directory.
-    pub(crate) fn new(facts: &HostFacts, directory: BorrowedFd<'_>) -> Result<Self> {
-        let exec = if facts.kernel.memfd_exec { MFD_EXEC } else { MFdFlags::empty() };
+    ///
+    /// `memfd_exec`: whether the kernel knows `MFD_EXEC`.
+    pub(crate) fn new(memfd_exec: bool, directory: BorrowedFd<'_>) -> Result<Self> {
+        let exec = if memfd_exec { MFD_EXEC } else { MFdFlags::empty() };
         let file = match sealed(c"tare-init", PROGRAM, exec) {
             Err(error) if error.errno() == Some(libc::EACCES) => unlinked(directory)?,
             file => file?,

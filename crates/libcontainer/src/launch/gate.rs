@@ -10,6 +10,8 @@ use nix::sys::socket::{
 use nix::sys::stat::{Mode, fchmod};
 
 use super::conversation::{Received, hear, say_continue};
+use super::hook::Hooks;
+use super::output::Output;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::plan::explain_start;
 use crate::plan::protocol::Kind;
@@ -39,14 +41,18 @@ pub(crate) fn listen(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Opens the gate: returns when init has executed the user's program.
-pub(crate) fn open(directory: BorrowedFd<'_>) -> Result<()> {
+/// Opens the gate: returns when init, whose pid is `pid`, has executed the user's program.
+pub(crate) fn open(directory: BorrowedFd<'_>, hooks: &Hooks<'_>, pid: i32) -> Result<()> {
     let socket = seqpacket()?;
     connect(socket.as_raw_fd(), &address(directory)?)
         .map_err(|errno| Error::os("connect to the gate", errno as i32))?;
     say_continue(socket.as_fd(), &[])?;
     let mut executing = false;
+    let mut running: Option<(u32, Output)> = None;
     loop {
+        if let Some((_, output)) = &mut running {
+            output.take_until(socket.as_fd(), None)?;
+        }
         match hear(socket.as_fd()).context(|| "start")? {
             Received::HungUp if executing => return Ok(()),
             Received::HungUp => {
@@ -56,7 +62,17 @@ pub(crate) fn open(directory: BorrowedFd<'_>) -> Result<()> {
             Received::Message(message, _) if message.kind == Kind::Executing as u32 => {
                 executing = true;
             }
+            Received::Message(message, _) if message.kind == Kind::Hook as u32 => {
+                let (output, streams) = hooks.streams(message.a, pid)?;
+                say_continue(socket.as_fd(), &streams.each_ref().map(AsRawFd::as_raw_fd))?;
+                running = Some((message.a, output));
+            }
             Received::Message(message, _) => {
+                let hook = running.take();
+                let hook = hook.and_then(|(number, out)| hooks.explain(number, &message, out));
+                if let Some(error) = hook {
+                    return Err(error);
+                }
                 let length = usize::try_from(message.length).unwrap_or(0);
                 let detail = message.detail.get(..length).unwrap_or(&[]);
                 return Err(explain_start(message.fault, detail));

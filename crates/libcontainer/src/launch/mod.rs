@@ -5,12 +5,15 @@
 mod conversation;
 mod executable;
 mod gate;
+mod hook;
 mod maps;
 mod namespace;
+mod output;
 mod serve;
 mod spawn;
 
 pub(crate) use executable::Executable;
 pub(crate) use gate::{listen, open};
+pub(crate) use hook::Hooks;
 pub(crate) use serve::{Host, serve};
 pub(crate) use spawn::{Init, Streams, spawn};

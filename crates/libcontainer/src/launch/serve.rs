@@ -3,19 +3,22 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::conversation::{Received, hear, hear_until, say_continue};
+use super::hook::Hooks;
 use super::maps::{map_ids, set_oom_score};
+use super::output::Output;
 use super::spawn::Init;
 use crate::cgroup::Cgroup;
 use crate::container::ExitStatus;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::protocol::{Kind, Message};
-use crate::plan::{Plan, explain, explain_killed, record};
+use crate::plan::{HookKind, Plan, explain, explain_killed, record};
 use crate::process::ProcessId;
 
 /// What the host side works with while init runs.
 pub(crate) struct Host<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) cgroup: &'a Cgroup,
+    pub(crate) hooks: &'a Hooks<'a>,
     /// Puts on record that the container is created, by this process.
     pub(crate) created: &'a mut dyn FnMut(ProcessId) -> Result<()>,
 }
@@ -26,7 +29,11 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
         born(init, host.plan)?;
     }
     let mut is_first_stage = host.plan.two_stages;
+    let mut running: Option<(u32, Output)> = None;
     loop {
+        if let Some((_, output)) = &mut running {
+            output.take_until(init.control.as_fd(), None)?;
+        }
         let received = match is_first_stage {
             true => hear_until(init.control.as_fd(), init.pidfd()?)?,
             false => hear(init.control.as_fd())?,
@@ -49,7 +56,38 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
                 return say_continue(init.control.as_fd(), &[]);
             }
-            _ => return Err(failed(host.plan, &message)),
+            kind if kind == Kind::RuntimeHooks as u32 => {
+                for kind in [HookKind::Prestart, HookKind::CreateRuntime] {
+                    host.hooks.run(kind, Some(init.pid()))?;
+                }
+                say_continue(init.control.as_fd(), &[])?;
+            }
+            kind if kind == Kind::Hook as u32 => {
+                let (output, streams) = host.hooks.streams(message.a, init.pid())?;
+                let along = streams.each_ref().map(AsRawFd::as_raw_fd);
+                say_continue(init.control.as_fd(), &along)?;
+                running = Some((message.a, output));
+            }
+            _ => {
+                let hook = running.take();
+                let hook = hook.and_then(|(number, out)| host.hooks.explain(number, &message, out));
+                return Err(hook.unwrap_or_else(|| failed(host.plan, &message)));
+            }
+        }
+    }
+}
+
+/// Serves an init that executes a program and has no gate. Returns when it is executed.
+pub(super) fn execute(init: &mut Init, plan: &Plan) -> Result<()> {
+    let mut executing = false;
+    loop {
+        match hear(init.control.as_fd())? {
+            Received::Message(message, _) if message.kind == Kind::Executing as u32 => {
+                executing = true;
+            }
+            Received::Message(message, _) => return Err(failed(plan, &message)),
+            Received::HungUp if executing => return Ok(()),
+            Received::HungUp => return Err(killed(init, plan)),
         }
     }
 }

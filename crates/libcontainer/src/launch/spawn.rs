@@ -9,8 +9,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::PollFlags;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
-use nix::unistd::ftruncate;
+use nix::unistd::{Pid, ftruncate};
 
 use super::conversation::{Received as Heard, hear, say};
 use super::executable::{Executable, sealed};
@@ -27,8 +28,8 @@ use crate::sys::{own, spawn as sys};
 /// The descriptors that init gets beside its plan.
 #[derive(Debug)]
 pub(crate) struct Streams<'a> {
-    /// The listening socket.
-    pub(crate) gate: BorrowedFd<'a>,
+    /// The listening socket, for a container.
+    pub(crate) gate: Option<BorrowedFd<'a>>,
     /// The standard streams, if the caller gave some.
     pub(crate) stdio: Option<&'a [OwnedFd; 3]>,
     /// The v2 cgroup.
@@ -80,7 +81,7 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
     let mut namespaces = namespaces.iter();
     for received in &plan.received {
         let fd = match received {
-            Received::Gate => Some(streams.gate.as_raw_fd()),
+            Received::Gate => streams.gate.map(|gate| gate.as_raw_fd()),
             Received::Stdio(stream) => streams.stdio.map(|stdio| stdio[*stream].as_raw_fd()),
             Received::Namespace { .. } => namespaces.next().map(AsRawFd::as_raw_fd),
             Received::UnifiedCgroup => streams.cgroup.map(|cgroup| cgroup.as_raw_fd()),
@@ -214,6 +215,12 @@ impl Init {
         child
             .map(|child| child.pidfd.as_fd())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "init has ended"))
+    }
+
+    /// Kills the process group that it leads.
+    pub(super) fn kill_group(&self) {
+        // It has not been waited for, so that the number still is its own.
+        killpg(Pid::from_raw(self.pid()), Signal::SIGKILL).ok();
     }
 
     /// Lets init go: it stays when the value is dropped.

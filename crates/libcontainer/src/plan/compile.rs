@@ -6,10 +6,11 @@ use std::path::Path;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use super::format::Operation;
+use super::hooks::Hook;
 use super::image::Builder;
 use super::namespaces::Namespaces;
 use super::options::AttributeChange;
-use super::{HostSteps, Plan, Received, devices, mounts, process, root};
+use super::{HostSteps, Plan, Received, devices, hooks, mounts, process, root};
 use crate::cgroup::{self, Placement};
 use crate::config::Config;
 use crate::container::Pivot;
@@ -38,6 +39,7 @@ pub(crate) struct Compilation<'a> {
     pub(super) placement: Placement,
     pub(super) image: Builder,
     pub(super) received: Vec<Received>,
+    pub(super) hooks: Vec<Hook>,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn compile(config: &Config, request: &Request<'_>, facts: &HostFacts)
     plan.name_host()?;
     let kept = mounts::attach_all(&mut plan, bound)?;
     devices::make(&mut plan, nodes)?;
+    hooks::create(&mut plan)?;
     process::make_working_directory(&mut plan)?;
     process::find_home(&mut plan)?;
     root::restrict_paths(&mut plan)?;
@@ -89,6 +92,7 @@ impl<'a> Compilation<'a> {
             placement,
             image: Builder::new(slots),
             received,
+            hooks: hooks::hooks(spec),
             warnings: config.warnings().to_vec(),
         })
     }
@@ -154,6 +158,7 @@ impl<'a> Compilation<'a> {
         Ok(Plan {
             image: self.image.finish(self.request.preserve_fds)?,
             received: self.received,
+            hooks: self.hooks,
             spawn_flags: self.namespaces.spawn_flags(),
             two_stages: self.namespaces.two_stages,
             own_pid_namespace: self.namespaces.is_new(LinuxNamespaceType::Pid),

@@ -8,6 +8,7 @@ mod devices;
 mod environment;
 #[cfg_attr(not(test), allow(dead_code, reason = "some of it is for init alone"))]
 pub(crate) mod format;
+mod hooks;
 mod image;
 mod mounts;
 mod namespaces;
@@ -26,6 +27,7 @@ mod words;
 use std::path::PathBuf;
 
 pub(crate) use compile::{Request, compile};
+pub(crate) use hooks::{Hook, HookKind};
 pub(crate) use image::Image;
 pub(crate) use namespaces::{IdMap, NamespaceKind};
 pub(crate) use text::{explain, explain_killed, explain_start, record};
@@ -49,6 +51,8 @@ pub struct Plan {
     pub(crate) own_pid_namespace: bool,
     /// What the host side does to the container's first process.
     pub(crate) host: HostSteps,
+    /// The hooks of the configuration, in the order of a container's life.
+    pub(crate) hooks: Vec<Hook>,
     /// How many descriptors from 3 on the user's process inherits.
     pub(crate) preserve_fds: u32,
     /// The root filesystem on the host.

@@ -122,6 +122,13 @@ operations! {
     /// Closes everything that setting up needed.
     CloseSlots = 54 {}
 
+    // 55 to 59: hooks
+    /// Lets the host side run the hooks that are its business.
+    RuntimeHooks = 55 {}
+    /// Runs a hook in the container's namespaces; the peer gives the standard streams. The timeout is in
+    /// milliseconds, 0 for none.
+    RunHook = 56 { number: u32, path: Text<'a>, arguments: Texts<'a>, environment: Texts<'a>, timeout: u64 }
+
     // 60 to 79: the user
     /// Standard streams that are the host's null device become the container's, the others the user's.
     OwnStdio = 60 { uid: u32 }

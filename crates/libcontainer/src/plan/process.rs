@@ -6,6 +6,7 @@ use super::capabilities;
 use super::compile::Compilation;
 use super::environment::{candidates, value, without_duplicates};
 use super::format::{Gids, Operation};
+use super::hooks::{self, HookKind};
 use super::image::{TextBuf, TextsBuf};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -90,6 +91,7 @@ pub(super) fn execute(plan: &mut Compilation<'_>) -> Result<()> {
     let find = Operation::FindProgram { name: name.text(), candidates: found.texts() };
     plan.image.push("process.args", &find)?;
     plan.image.push("process", &Operation::Gate {})?;
+    hooks::run(plan, HookKind::StartContainer)?;
     let arguments = TextsBuf::collect(arguments)?;
     let environment = TextsBuf::collect(environment)?;
     let execute =

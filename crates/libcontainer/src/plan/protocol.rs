@@ -7,10 +7,15 @@
 //! host ── Continue ──▶ init (second stage)
 //! host ◀── Cgroups ── init                                   if the plan joins v1 cgroups
 //! host ── Continue + descriptors of `tasks` ──▶ init
+//! host ◀── RuntimeHooks ── init                              host runs them
+//! host ── Continue ──▶ init
+//! host ◀── Hook(number) ── init                              for each that init runs
+//! host ── Continue + standard streams ──▶ init
 //! host ◀── Created ── init                                   host records it; from here on init is
 //! host ── Continue ──▶ init                                  on its own and closes the pair
 //!
 //! start ── connects to the gate ──▶ init
+//! start ◀── Hook(number) ── init; start ── Continue + standard streams ──▶ init
 //! start ◀── Executing ── init; then the connection closes: executed
 //!
 //! either ◀── Failed ── init                                  at any time; init exits
@@ -29,6 +34,10 @@ pub(crate) enum Kind {
     Executing = 4,
     /// Init failed in operation `a`: see [`Fault`].
     Failed = 5,
+    /// It is the turn of the hooks that the host side runs.
+    RuntimeHooks = 6,
+    /// Init is going to run hook `a`, and wants its standard streams.
+    Hook = 7,
 }
 
 /// The bytes of text that a message can carry.
@@ -64,54 +73,58 @@ pub(crate) struct Fault {
 }
 
 macro_rules! causes {
-    ($($(#[doc = $doc:literal])* $name:ident = $code:literal: $text:literal,)*) => {
-        /// What kind of failure a [`Fault`] is.
+    ($($(#[doc = $doc:literal])* $name:ident: $text:literal,)*) => {
+        /// What kind of failure a [`Fault`] is. The numbers are nobody's but this build's.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Cause {
-            $($(#[doc = $doc])* $name = $code,)*
+            $($(#[doc = $doc])* $name,)*
         }
 
         /// A cause in words, for those that are not a system call's.
         pub(crate) fn cause_text(code: u32) -> Option<&'static str> {
-            match code {
-                $($code => Some($text),)*
-                _ => None,
-            }
+            const TEXTS: &[(Cause, &str)] = &[$((Cause::$name, $text),)*];
+            TEXTS.iter().find(|(cause, _)| *cause as u32 == code).map(|(_, text)| *text)
         }
     };
 }
 
 causes! {
     /// A system call failed.
-    Call = 1: "system call failed",
+    Call: "system call failed",
     /// The image can't be read.
-    BadPlan = 2: "the plan is broken",
+    BadPlan: "the plan is broken",
     /// The host side hung up, or said something else than expected.
-    BadReply = 3: "the creator is gone",
+    BadReply: "the creator is gone",
     /// A node is another device, or no device.
-    WrongDevice = 4: "there is a file of another type or device",
+    WrongDevice: "there is a file of another type or device",
     /// A read-back differs from what was set.
-    NotInForce = 5: "the kernel accepted the setting but does not report it",
+    NotInForce: "the kernel accepted the setting but does not report it",
     /// The working directory lies outside the root.
-    OutsideRoot = 6: "current working directory is outside of container mount namespace root",
+    OutsideRoot: "current working directory is outside of container mount namespace root",
     /// No candidate exists.
-    ProgramNotFound = 7: "executable file not found in $PATH",
+    ProgramNotFound: "executable file not found in $PATH",
     /// The program is a directory.
-    ProgramIsDirectory = 8: "is a directory",
+    ProgramIsDirectory: "is a directory",
     /// A target in a procfs that the caller did not allow.
-    InsideProc = 9: "cannot be mounted because it is inside /proc",
+    InsideProc: "cannot be mounted because it is inside /proc",
     /// Something else than a procfs on `/proc`.
-    NotProc = 10: "only a procfs can be mounted on /proc",
+    NotProc: "only a procfs can be mounted on /proc",
     /// A symbolic link where there must be none.
-    NotOrdinaryDirectory = 11: "must be mounted on ordinary directory",
+    NotOrdinaryDirectory: "must be mounted on ordinary directory",
     /// The mount would cover the whole root.
-    TopOfRoot = 12: "mountpoint is on the top of rootfs",
+    TopOfRoot: "mountpoint is on the top of rootfs",
     /// A tree has more levels than init copies.
-    TooDeep = 13: "the tree is too deep to copy",
+    TooDeep: "the tree is too deep to copy",
     /// Mounts are reached by their descriptors' links.
-    NoProcfs = 14: "there is no procfs on the host's /proc",
+    NoProcfs: "there is no procfs on the host's /proc",
+    /// A hook exited with the status in `errno`.
+    HookExited: "the hook failed",
+    /// The signal in `errno` killed a hook.
+    HookKilled: "the hook was killed",
+    /// A hook was killed at its deadline.
+    HookTimeout: "hook ran past specified timeout",
     /// A panic, which should not be.
-    Panic = 15: "init panicked",
+    Panic: "init panicked",
 }
 
 impl Message {

@@ -32,6 +32,9 @@ impl fmt::Display for Plan {
         for rule in &self.host.device_rules {
             writeln!(f, "device rule {rule}")?;
         }
+        for hook in &self.hooks {
+            writeln!(f, "{hook} {}", hook.path.display())?;
+        }
         for warning in &self.warnings {
             writeln!(f, "warning {warning}")?;
         }
@@ -96,6 +99,7 @@ fn doing(operation: &Operation<'_>) -> String {
         }
         Operation::RaiseRlimit { hard, .. } => format!("raise the hard limit to {hard}"),
         Operation::SetRlimit { soft, hard, .. } => format!("set the limits {soft} and {hard}"),
+        Operation::RunHook { path, .. } => format!("run {}", show(path)),
         _ => String::new(),
     }
 }

@@ -222,6 +222,11 @@ impl Display for Operation<'_> {
                     _ => write!(f, "and of the file system \"{}\"", Options(options)),
                 }
             }
+            Self::RuntimeHooks {} => f.write_str("let the host side run its hooks"),
+            Self::RunHook { path, arguments, timeout, .. } => {
+                write!(f, "run {path:?} {arguments:?}")?;
+                if timeout == 0 { Ok(()) } else { write!(f, " for {timeout} ms at the most") }
+            }
             Self::MakeDirectory { path, mode } => write!(f, "mkdir {path:?} {mode:04o}"),
             Self::MakeNode { path, mode, major, minor, uid, gid } => {
                 let (kind, mode) = (device(mode), mode & !libc::S_IFMT);

@@ -11,7 +11,7 @@ use super::poll_until;
 use super::stat::Stat;
 use crate::container::ExitStatus;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::pidfd::{pidfd_info, waitid};
+use crate::sys::pidfd::{PidfdInfo, pidfd_info, waitid};
 
 /// Blocks until a process has ended, and says how.
 ///
@@ -33,13 +33,22 @@ pub(crate) fn exit_status(pidfd: BorrowedFd<'_>) -> Result<ExitStatus> {
     }
     // The status appears when the process is reaped, and so does POLLHUP.
     poll_until(pidfd, PollFlags::empty(), None)?;
-    let info = pidfd_info(pidfd).map_err(|errno| lost(Some(errno)))?;
+    let info = ask(pidfd).map_err(|errno| lost(Some(errno)))?;
     info.wait_status.map(decode).ok_or_else(|| lost(None))
+}
+
+/// `PIDFD_GET_INFO`. The kernel looks for the exit status first and for the task then: whoever is reaped
+/// between the two is neither, and has left its status by the next time.
+fn ask(pidfd: BorrowedFd<'_>) -> nix::Result<PidfdInfo> {
+    match pidfd_info(pidfd) {
+        Err(Errno::ESRCH) => pidfd_info(pidfd),
+        other => other,
+    }
 }
 
 /// How a zombie has ended, if it still is one and we may know.
 fn zombie_status(pidfd: BorrowedFd<'_>) -> Result<Option<ExitStatus>> {
-    let info = pidfd_info(pidfd).map_err(|errno| lost(Some(errno)))?;
+    let info = ask(pidfd).map_err(|errno| lost(Some(errno)))?;
     if let Some(status) = info.wait_status {
         return Ok(Some(decode(status)));
     }
@@ -50,7 +59,7 @@ fn zombie_status(pidfd: BorrowedFd<'_>) -> Result<Option<ExitStatus>> {
     let exe = fs::read_link(format!("/proc/{}/exe", info.pid));
     let may_know = exe.is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT));
     // Not reaped until now: so this was its pid all the time.
-    let still = pidfd_info(pidfd).map_err(|errno| lost(Some(errno)))?;
+    let still = ask(pidfd).map_err(|errno| lost(Some(errno)))?;
     Ok(match still.wait_status {
         Some(status) => Some(decode(status)),
         None if may_know && stat.state == b'Z' => Some(decode(stat.exit_code)),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cgroup::Placement;
 use crate::container::{State, Status};
 use crate::error::Result;
+use crate::plan::Hook;
 use crate::process::{Inode, LiveProcess, ProcessId};
 
 /// The version of the record. Fields may be added with `#[serde(default)]`; anything else is another
@@ -42,6 +43,8 @@ pub(crate) struct Intent {
     pub(crate) cgroup_existed: bool,
     /// Whether its processes end with its first one.
     pub(crate) own_pid_namespace: bool,
+    /// Its hooks, in the order of its life.
+    pub(crate) hooks: Vec<Hook>,
     /// The version of the runtime-spec that its configuration complies with.
     pub(crate) oci_version: String,
     /// The annotations of its configuration.
@@ -143,6 +146,7 @@ pub(super) mod tests {
             cgroup: Placement::default(),
             cgroup_existed: false,
             own_pid_namespace: true,
+            hooks: Vec::new(),
             oci_version: "1.3.0".to_string(),
             annotations: BTreeMap::from([("key".to_string(), "\u{e4}\"\n".to_string())]),
             created: "1970-01-01T00:00:00Z".to_string(),

@@ -45,7 +45,7 @@ fn a_container_is_made_written_read_and_removed() {
     entry.write(&written).unwrap();
     assert_eq!(entry.read().unwrap(), written);
     assert_eq!(mode(&store.root.join("a/record.json")), 0o600);
-    assert_eq!(names_in(&store.root.join("a")), ["record.json"]);
+    assert_eq!(names_in(&store.root.join("a")), ["cgroups", "record.json"]);
     drop(entry);
 
     let entry = store.lock("a").unwrap();

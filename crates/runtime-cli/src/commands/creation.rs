@@ -104,7 +104,7 @@ pub(crate) fn or_delete<T>(
     step: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     step().map_err(|error| match container.delete(Delete::Force) {
-        Ok(()) => error,
+        Ok(_) => error,
         Err(left) => anyhow::anyhow!("{error:#} (and the container is left: {left})"),
     })
 }

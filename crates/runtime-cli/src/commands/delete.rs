@@ -20,7 +20,9 @@ impl super::Execute for Delete {
     fn execute(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let which =
             if self.force { libcontainer::Delete::Force } else { libcontainer::Delete::Stopped };
-        state_root::runtime(globals)?.delete(&self.id, which)?;
+        for warning in state_root::runtime(globals)?.delete(&self.id, which)? {
+            log::warn!("{warning}");
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -61,11 +61,12 @@ impl Run {
             Ok((pid, ended))
         })?;
         let status = signals.forward_until(ended.as_fd(), &container, pid);
-        if !self.keep
-            && let Err(error) = container.delete(Delete::Force)
-        {
+        if !self.keep {
             // The process's exit code is what the caller is waiting for.
-            log::error!("delete {}: {error}", self.id);
+            match container.delete(Delete::Force) {
+                Ok(warnings) => warnings.iter().for_each(|warning| log::warn!("{warning}")),
+                Err(error) => log::error!("delete {}: {error}", self.id),
+            }
         }
         Ok(ExitCode::from(signals::exit_code(status?)))
     }

@@ -8,6 +8,7 @@
 
 mod devices;
 mod document;
+mod hooks;
 mod ids;
 mod mounts;
 mod namespaces;
@@ -112,6 +113,7 @@ const SUBJECTS: &[&[Rule]] = &[
     mounts::RULES,
     namespaces::RULES,
     devices::RULES,
+    hooks::RULES,
     strings::RULES,
 ];
 

@@ -1,0 +1,311 @@
+//! Hooks: when, where, with what, and what their failures do.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use integration::bundle::Bundle;
+use integration::{needs_root, peers_differ};
+use serde_json::{Value, json};
+
+const KINDS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+/// A hook that is a shell script of the host. Its output goes to a file beside the bundle.
+fn shell(script: &str) -> Value {
+    json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] })
+}
+
+fn with_hook(bundle: Bundle, kind: &str, hook: Value) -> Bundle {
+    bundle.edit(|config| config["hooks"] = json!({ kind: [hook] }))
+}
+
+/// A directory that hooks of every kind can write to: the runtime's ones on the host, those in the
+/// container below `/hooks`.
+fn with_notes(bundle: Bundle, directory: &tempfile::TempDir) -> Bundle {
+    let source = directory.path().to_str().unwrap().to_string();
+    bundle.mount("/hooks", "bind", &source, &["bind"])
+}
+
+fn note(directory: &tempfile::TempDir, name: &str) -> Option<String> {
+    std::fs::read_to_string(directory.path().join(name)).ok()
+}
+
+/// The same file, as seen by a hook of each kind.
+fn place(directory: &tempfile::TempDir, kind: &str) -> PathBuf {
+    match kind {
+        "startContainer" => PathBuf::from("/hooks"),
+        _ => directory.path().to_path_buf(),
+    }
+}
+
+#[test]
+fn each_hook_runs_once_and_in_order() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 runs poststart hooks while startContainer ones run");
+    peers_differ!("runc", "1.1.5 runs poststart hooks in create");
+    let notes = tempfile::tempdir().unwrap();
+    let mut hooks = json!({});
+    for kind in KINDS {
+        let log = place(&notes, kind).join("log");
+        let one = |number: u32| shell(&format!("echo {kind} {number} >> {}", log.display()));
+        hooks[kind] = json!([one(0), one(1)]);
+    }
+    let log = "/hooks/log";
+    let bundle = with_notes(Bundle::sh(&format!("echo process >> {log}")), &notes)
+        .edit(|config| config["hooks"] = hooks);
+    let process = bundle.created();
+    let created: String = KINDS[..3].iter().map(|kind| format!("{kind} 0\n{kind} 1\n")).collect();
+    assert_eq!(note(&notes, "log").unwrap(), created);
+    bundle.start().ok();
+    bundle.wait(process);
+    bundle.delete().ok();
+    let all = note(&notes, "log").unwrap();
+    let of = |kind: &str| all.matches(&format!("{kind} 0\n{kind} 1\n")).count();
+    assert!(KINDS.iter().all(|kind| of(kind) == 1), "{all}");
+    let at = |word: &str| all.find(word).unwrap();
+    assert!(at("startContainer") < at("process"), "{all}");
+    assert!(at("startContainer") < at("poststart") && at("poststart") < at("poststop"), "{all}");
+}
+
+#[test]
+fn the_state_is_on_the_standard_input() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 says created where the container is being created");
+    let notes = tempfile::tempdir().unwrap();
+    let mut hooks = json!({});
+    for kind in KINDS {
+        hooks[kind] = json!([shell(&format!("cat > {}/{kind}", place(&notes, kind).display()))]);
+    }
+    let bundle = with_notes(Bundle::sleeping(), &notes).edit(|config| {
+        config["hooks"] = hooks;
+        config["annotations"] = json!({ "org.example.key": "value" });
+    });
+    let process = bundle.started();
+    bundle.kill("KILL").ok();
+    bundle.wait(process);
+    bundle.delete().ok();
+    for (kind, status, pid) in [
+        ("prestart", "created", Some(process.0)),
+        ("createRuntime", "creating", Some(process.0)),
+        ("createContainer", "creating", Some(1)),
+        ("startContainer", "created", Some(1)),
+        ("poststart", "running", Some(process.0)),
+        ("poststop", "stopped", None),
+    ] {
+        if kind == "prestart" {
+            peers_differ!("runc", "says creating in prestart hooks");
+        }
+        let state: Value = serde_json::from_str(&note(&notes, kind).unwrap()).unwrap();
+        assert_eq!(state["status"], status, "{kind}: {state}");
+        assert_eq!(state["pid"].as_i64(), pid.map(i64::from), "{kind}: {state}");
+        assert_eq!(state["id"], bundle.id(), "{kind}");
+        assert_eq!(state["bundle"], bundle.directory().to_str().unwrap(), "{kind}");
+        assert_eq!(state["annotations"]["org.example.key"], "value", "{kind}");
+        assert!(state["ociVersion"].is_string(), "{kind}: {state}");
+    }
+}
+
+#[test]
+fn hooks_are_in_the_right_namespaces() {
+    needs_root!();
+    let notes = tempfile::tempdir().unwrap();
+    let mut hooks = json!({});
+    for kind in KINDS {
+        let to = place(&notes, kind).join(kind);
+        let script =
+            format!("(readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt) > {}", to.display());
+        hooks[kind] = json!([shell(&script)]);
+    }
+    let bundle = with_notes(Bundle::sleeping(), &notes).edit(|config| config["hooks"] = hooks);
+    let process = bundle.started();
+    let inside = format!("{}\n{}\n", process.namespace("uts"), process.namespace("mnt"));
+    bundle.kill("KILL").ok();
+    bundle.wait(process);
+    bundle.delete().ok();
+    for kind in KINDS {
+        let is_inside = note(&notes, kind).unwrap() == inside;
+        assert_eq!(is_inside, kind.ends_with("Container"), "{kind}");
+    }
+}
+
+#[test]
+fn a_hook_has_its_own_environment_and_no_descriptor() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 leaks descriptors into createContainer hooks");
+    let notes = tempfile::tempdir().unwrap();
+    let script = |kind: &str| {
+        format!(
+            "exec > {}/{kind}; cat /proc/self/environ | tr '\\0' ';'; echo; ls /proc/self/fd | tr '\\n' ' '",
+            place(&notes, kind).display()
+        )
+    };
+    let mut hooks = json!({});
+    for kind in KINDS {
+        hooks[kind] = json!([{
+            "path": "/bin/sh", "args": ["sh", "-c", script(kind)],
+            "env": ["PATH=/usr/bin:/bin", "HOOK=1"],
+        }]);
+    }
+    let bundle = with_notes(Bundle::sleeping(), &notes).edit(|config| {
+        config["hooks"] = hooks;
+        config["process"]["env"] = json!(["FROM_IMAGE=1", "PATH=/bin"]);
+    });
+    let process = bundle.started();
+    bundle.kill("KILL").ok();
+    bundle.wait(process);
+    bundle.delete().ok();
+    for kind in KINDS {
+        let note = note(&notes, kind).unwrap();
+        assert!(note.contains("HOOK=1;") && !note.contains("FROM_IMAGE"), "{kind}: {note}");
+        let descriptors = note.lines().nth(1).unwrap();
+        // 3 is the directory that ls reads.
+        assert_eq!(descriptors.trim(), "0 1 2 3", "{kind}");
+    }
+}
+
+#[test]
+fn a_failing_hook_of_create_leaves_nothing() {
+    needs_root!();
+    peers_differ!("crun", "runs no poststop hooks then");
+    for kind in &KINDS[..3] {
+        let notes = tempfile::tempdir().unwrap();
+        let stopped = notes.path().join("poststop");
+        let bundle = Bundle::sleeping().edit(|config| {
+            config["hooks"] = json!({
+                *kind: [shell("echo out; echo err >&2; exit 4")],
+                "poststop": [shell(&format!("echo > {}", stopped.display()))],
+            });
+        });
+        let text = bundle.create().fails();
+        assert!(text.contains("exit status 4") || text.contains("exit code: 4"), "{kind}: {text}");
+        if integration::runtime::Under::test().name() == "tare" {
+            let said = format!("error running {kind} hook #0: exit status 4, stdout: out");
+            assert!(text.contains(&said) && text.contains("err"), "{text}");
+        }
+        bundle.delete_force();
+        assert_eq!(bundle.leftovers(), Vec::<String>::new(), "{kind}");
+        assert!(stopped.exists(), "{kind}: poststop did not run");
+    }
+}
+
+#[test]
+fn a_failing_start_container_hook_is_told_by_start() {
+    needs_root!();
+    peers_differ!("runc", "start has returned before the hook fails");
+    peers_differ!("crun", "start has returned before the hook fails");
+    let bundle = with_hook(Bundle::sleeping(), "startContainer", json!({ "path": "/bin/false" }));
+    let process = bundle.created();
+    let text = bundle.start().fails();
+    assert!(text.contains("error running startContainer hook #0: exit status 1"), "{text}");
+    bundle.wait(process);
+    bundle.delete().ok();
+}
+
+#[test]
+fn a_start_container_hook_has_the_users_privileges() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 runs it with all capabilities");
+    let notes = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(notes.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
+    let hook = shell("id -u > /hooks/id; grep CapEff /proc/self/status >> /hooks/id");
+    let bundle = with_hook(with_notes(Bundle::sleeping(), &notes), "startContainer", hook)
+        .set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+    bundle.started();
+    assert_eq!(note(&notes, "id").unwrap(), "1000\nCapEff:\t0000000000000000\n");
+}
+
+#[test]
+fn a_failing_poststart_hook_ends_the_container() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 ignores the failure");
+    peers_differ!("runc", "1.1.5 runs poststart hooks in create");
+    let bundle = with_hook(Bundle::sleeping(), "poststart", shell("exit 3"));
+    let process = bundle.created();
+    let text = bundle.start().fails();
+    assert!(text.contains('3'), "{text}");
+    bundle.wait(process);
+    bundle.delete_force();
+}
+
+#[test]
+fn failing_poststop_hooks_do_not_stop_delete() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 fails and skips the others, though everything is removed");
+    let notes = tempfile::tempdir().unwrap();
+    let second = notes.path().join("second");
+    let bundle = Bundle::sleeping().edit(|config| {
+        config["hooks"] = json!({ "poststop": [
+            { "path": "/nonexistent" }, shell("exit 1"), shell(&format!("echo > {}", second.display())),
+        ] });
+    });
+    let process = bundle.started();
+    bundle.kill("KILL").ok();
+    bundle.wait(process);
+    bundle.delete().ok();
+    assert!(second.exists());
+    assert_eq!(bundle.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_hook_that_hangs_is_killed_with_all_that_it_started() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 leaves what a hook has started");
+    peers_differ!("runc", "1.1.5 waits for grandchildren that keep the output open");
+    for kind in &KINDS[..3] {
+        let hook = json!({
+            "path": "/bin/sh", "args": ["sh", "-c", "sleep 4711 & sleep 4711"],
+            "env": ["PATH=/usr/bin:/bin"], "timeout": 1,
+        });
+        let bundle = with_hook(Bundle::sleeping(), kind, hook);
+        let begin = Instant::now();
+        let text = bundle.create().fails();
+        assert!(begin.elapsed() < Duration::from_secs(6), "{kind}: {:?}", begin.elapsed());
+        if integration::runtime::Under::test().name() == "tare" {
+            assert!(text.contains("hook ran past specified timeout of 1.0s"), "{kind}: {text}");
+            assert!(!is_running("sleep\04711"), "{kind}");
+        }
+        bundle.delete_force();
+    }
+}
+
+/// Whether some process has this command line.
+fn is_running(command: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.into_iter().any(|line| line.starts_with(command.as_bytes()))
+}
+
+#[test]
+fn a_grandchild_that_keeps_the_output_open_is_not_waited_for() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 waits for the end of the output");
+    let hook = shell("sleep 3 & echo started");
+    let bundle = with_hook(Bundle::sleeping(), "createRuntime", hook);
+    let begin = Instant::now();
+    bundle.create().ok();
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    bundle.delete_force().ok();
+}
+
+#[test]
+fn a_hook_that_writes_much_is_not_stopped() {
+    needs_root!();
+    for kind in ["createRuntime", "createContainer", "startContainer"] {
+        let hook = shell("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2");
+        let bundle = with_hook(Bundle::sh("echo done"), kind, hook);
+        assert!(bundle.run().ok().ends_with("done\n"), "{kind}");
+    }
+}
+
+#[test]
+fn a_hook_that_is_missing_is_named() {
+    needs_root!();
+    peers_differ!("crun", "does not say what is wrong");
+    for kind in &KINDS[..3] {
+        let bundle = with_hook(Bundle::sleeping(), kind, json!({ "path": "/nonexistent" }));
+        let text = bundle.create().fails();
+        assert!(text.to_lowercase().contains("no such file"), "{kind}: {text}");
+        bundle.delete_force();
+    }
+}
