@@ -263,7 +263,7 @@ fn a_hook_that_hangs_is_killed_with_all_that_it_started() {
         assert!(begin.elapsed() < Duration::from_secs(6), "{kind}: {:?}", begin.elapsed());
         if integration::runtime::Under::test().name() == "tare" {
             assert!(text.contains("hook ran past specified timeout of 1.0s"), "{kind}: {text}");
-            assert!(!is_running("sleep\04711"), "{kind}");
+            assert!(!is_running("sleep\x004711"), "{kind}");
         }
         bundle.delete_force();
     }

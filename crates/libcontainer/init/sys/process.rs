@@ -138,7 +138,7 @@ pub(crate) fn wait_readable(this: i32, milliseconds: Option<u64>) -> Result<bool
     let polled = u64::from(this.unsigned_abs()) | POLLIN << 32;
     // The kernel counts it down, so that an interrupted call goes on where it was.
     let mut left = milliseconds.map(|ms| [ms / 1000, ms % 1000 * 1_000_000]);
-    let left = left.as_mut().map_or(0, |left| address_mut(left));
+    let left = left.as_mut().map_or(0, address_mut);
     call(nr::PPOLL, [address(&polled), 1, left, 0, 0]).map(|ready| ready > 0)
 }
 
