@@ -417,7 +417,14 @@ mod tests {
         };
         let parent = scratch.place("/p");
         create(&parent).unwrap().keep();
-        write(directories(&parent)[0].join("cgroup.type"), "threaded").unwrap();
+        // Whoever gives a controller can't have threaded children.
+        let directory = &directories(&parent)[0];
+        let given = read_to_string(directory.join("cgroup.controllers")).unwrap();
+        for controller in given.split_whitespace() {
+            let file = directory.with_file_name("cgroup.subtree_control");
+            write(file, format!("-{controller}")).unwrap();
+        }
+        write(directory.join("cgroup.type"), "threaded").unwrap();
         let error = create(&scratch.place("/p/c")).unwrap_err();
         assert!(error.to_string().contains("domain invalid"), "{error}");
         remove(&parent).unwrap();
