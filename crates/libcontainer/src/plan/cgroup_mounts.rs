@@ -19,6 +19,13 @@ pub(super) fn attach(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()
                 format!("{}: no cgroup hierarchy is mounted on this host", entry.property);
             Err(Error::new(ErrorKind::Unsupported, message).with_property(&entry.name))
         }
+        // A user namespace may mount the hierarchy only if it owns a cgroup namespace, too.
+        Layout::V2(_)
+            if plan.in_user_namespace() && !plan.namespaces.has(LinuxNamespaceType::Cgroup) =>
+        {
+            let place = plan.placement.unified.clone();
+            place.map_or(Ok(()), |place| attach_copy(plan, entry, &place, &entry.destination))
+        }
         Layout::V2(_) => {
             attach_new(plan, entry, "cgroup2", &TextsBuf::default(), &entry.destination)
         }
