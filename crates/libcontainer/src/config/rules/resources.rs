@@ -1,6 +1,6 @@
 //! The limits of `linux.resources`, as far as no kernel has to be asked.
 
-use oci_spec::runtime::{LinuxBlockIo, LinuxMemory, Spec};
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, Spec};
 
 use super::devices::{MAJORS, MINORS};
 use super::{Report, Rule};
@@ -45,8 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         allowed: "0 or 1",
         check: |spec, report| {
             let cpu = view::resources(spec).and_then(|resources| resources.cpu().as_ref());
-            if let Some(idle) = cpu.and_then(|cpu| cpu.idle()).filter(|idle| ![0, 1].contains(idle))
-            {
+            if let Some(idle) = cpu.and_then(LinuxCpu::idle).filter(|idle| ![0, 1].contains(idle)) {
                 report.wrong(format!("{idle} is out of range"));
             }
         },
