@@ -324,11 +324,11 @@ mod tests {
     const BEFORE: &str = r#"{
         "memory": {"limit": 8388608, "swap": 8388608},
         "cpu": {"quota": 2000, "period": 2000, "burst": 2000, "shares": 100, "idle": 1,
-                "realtimeRuntime": 2000, "realtimePeriod": 4000, "cpus": "0"}}"#;
+                "realtimeRuntime": 2000, "realtimePeriod": 40000, "cpus": "0"}}"#;
     const AFTER: &str = r#"{
         "memory": {"limit": 16777216, "swap": 33554432},
         "cpu": {"quota": 1000, "period": 100000, "burst": 500, "shares": 200,
-                "realtimeRuntime": 1000, "realtimePeriod": 1000000, "cpus": "0"}}"#;
+                "realtimeRuntime": 60, "realtimePeriod": 1500, "cpus": "0"}}"#;
 
     #[test]
     fn a_cgroup_that_was_there_takes_other_limits() {
@@ -337,14 +337,14 @@ mod tests {
         };
         let placement = scratch.place("/x");
         for (json, expected) in [
-            (BEFORE, ["8388608", "8388608", "2000", "2000", "2000", "3", "2000", "4000"]),
-            (AFTER, ["16777216", "33554432", "1000", "100000", "500", "200", "1000", "1000000"]),
-            (BEFORE, ["8388608", "8388608", "2000", "2000", "2000", "3", "2000", "4000"]),
+            (BEFORE, ["8388608", "8388608", "2000", "2000", "2000", "3", "2000", "40000"]),
+            (AFTER, ["16777216", "33554432", "1000", "100000", "500", "200", "60", "1500"]),
+            (BEFORE, ["8388608", "8388608", "2000", "2000", "2000", "3", "2000", "40000"]),
         ] {
             let cgroup = made(&placement);
             // Without a runtime at the top there is none to give.
             let cpu = directory(&placement, "cpu").unwrap();
-            write(cpu.with_file_name("cpu.rt_runtime_us"), "500000").unwrap();
+            write(cpu.with_file_name("cpu.rt_runtime_us"), "100000").unwrap();
             apply_json(&cgroup, &placement, json).unwrap();
             let files = [
                 "memory.limit_in_bytes",
@@ -376,12 +376,12 @@ mod tests {
         let there = there.ancestors().nth(2).unwrap();
         std::fs::create_dir(there).unwrap();
         for parent in [there.parent().unwrap(), there] {
-            write(parent.join("cpu.rt_runtime_us"), "500000").unwrap();
+            write(parent.join("cpu.rt_runtime_us"), "100000").unwrap();
         }
         let cgroup = made(&placement);
-        let json = r#"{"cpu":{"realtimeRuntime":3000,"realtimePeriod":6000}}"#;
+        let json = r#"{"cpu":{"realtimeRuntime":3000,"realtimePeriod":60000}}"#;
         apply_json(&cgroup, &placement, json).unwrap();
-        for (path, expected) in [("", "500000"), ("a", "3000"), ("a/b", "3000")] {
+        for (path, expected) in [("", "100000"), ("a", "3000"), ("a/b", "3000")] {
             let file = there.join(path).join("cpu.rt_runtime_us");
             assert_eq!(read_to_string(file).unwrap().trim(), expected, "{path}");
         }

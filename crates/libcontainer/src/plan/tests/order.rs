@@ -259,7 +259,7 @@ fn without_mount_setattr_attributes_come_after_the_mount_is_attached() {
         host
     };
     for name in fixtures() {
-        let (config, _) = supported(fixture(&name));
+        let (config, _) = supported(fixture(&name), &host(hybrid()));
         let plan = match plan(&config, &old(hybrid())) {
             Ok(plan) => plan,
             Err(error) => {
@@ -283,7 +283,7 @@ fn without_mount_setattr_attributes_come_after_the_mount_is_attached() {
             assert!(before.first().is_some_and(|&attached| attached < index), "{name}:\n{plan}");
         }
     }
-    let (config, _) = supported(fixture("podman-5"));
+    let (config, _) = supported(fixture("podman-5"), &host(v2()));
     let plan = plan(&config, &old(v2())).unwrap();
     assert!(!all(&plan, |op| matches!(op, Op::Flags { .. })).is_empty());
     assert!(!all(&plan, |op| matches!(op, Op::MakeReadonly { by_mount: 1, .. })).is_empty());
