@@ -19,6 +19,7 @@ mod hooks;
 mod hostile_rootfs;
 mod identity;
 mod lifecycle;
+mod limits;
 mod mounts;
 mod namespaces;
 mod restricted_paths;

@@ -136,7 +136,7 @@ impl LinuxFeatures {
                 v2: true,
                 systemd: false,
                 systemd_user: false,
-                rdma: false,
+                rdma: true,
             },
             seccomp: NOT_YET,
             apparmor: NOT_YET,

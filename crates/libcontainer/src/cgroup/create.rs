@@ -112,6 +112,21 @@ impl Cgroup {
         ))
     }
 
+    /// The directory that has a controller: on a hybrid host, where no controller of v2 is used, a v1 one.
+    pub(super) fn of_controller(&self, controller: &str) -> Result<(&Place, &Made)> {
+        let place = self.placement.v1.iter().zip(&self.v1).find(|(place, _)| place.has(controller));
+        let unified = self.placement.unified.iter().zip(&self.unified);
+        place
+            .or_else(|| unified.take(usize::from(self.placement.v1.is_empty())).next())
+            .ok_or_else(not_made)
+    }
+
+    /// The v2 directory of a host that has no other hierarchy.
+    pub(super) fn unified_alone(&self) -> Option<&Directory> {
+        let alone = self.placement.v1.is_empty();
+        self.unified.as_ref().filter(|_| alone).map(|made| &made.directory)
+    }
+
     /// The v1 files in which init writes `0` to join, in the order of the placement.
     pub(crate) fn join_files(&self) -> Result<Vec<OwnedFd>> {
         let tasks = Path::new("tasks");
@@ -402,7 +417,14 @@ mod tests {
         };
         let parent = scratch.place("/p");
         create(&parent).unwrap().keep();
-        write(directories(&parent)[0].join("cgroup.type"), "threaded").unwrap();
+        // Whoever gives a controller can't have threaded children.
+        let directory = &directories(&parent)[0];
+        let given = read_to_string(directory.join("cgroup.controllers")).unwrap();
+        for controller in given.split_whitespace() {
+            let file = directory.with_file_name("cgroup.subtree_control");
+            write(file, format!("-{controller}")).unwrap();
+        }
+        write(directory.join("cgroup.type"), "threaded").unwrap();
         let error = create(&scratch.place("/p/c")).unwrap_err();
         assert!(error.to_string().contains("domain invalid"), "{error}");
         remove(&parent).unwrap();

@@ -134,7 +134,8 @@ impl Directory {
             .map_err(|errno| os("openat", &self.path.join(file), errno))
     }
 
-    fn write_to(&self, fd: &OwnedFd, file: &Path, value: &str) -> Result<()> {
+    /// Writes a value into a control file that is open.
+    pub(super) fn write_to(&self, fd: &OwnedFd, file: &Path, value: &str) -> Result<()> {
         write_fd(fd, value).map_err(|errno| {
             let path = self.path.join(file);
             let call = format!("write({:?}, {value:?})", path.display().to_string());

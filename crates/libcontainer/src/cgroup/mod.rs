@@ -15,6 +15,8 @@ mod devices;
 mod directory;
 mod kill;
 mod layout;
+mod limits;
+mod owner;
 mod placement;
 mod remove;
 #[cfg(test)]
@@ -30,6 +32,7 @@ pub(crate) use devices::{DeviceRule, rules};
 #[cfg(test)]
 pub(crate) use kill::pids;
 pub(crate) use kill::{kill_all, thaw_v1};
+pub(crate) use limits::{Limit, limits};
 pub(crate) use placement::{Place, Placement, place};
 pub(crate) use remove::{destroy, remove, withdraw};
 

@@ -1,12 +1,10 @@
 //! What a later version brings to life. It is refused until then, never ignored: a container without the
 //! limits that its configuration asks for would be a lie.
 //!
-//! What asks for nothing is accepted: an empty object or list, and the zeros that Docker writes for
-//! "not set" (`cpu.shares`, `blockIO.weight`). A row leaves this table with the commit that executes it.
+//! What asks for nothing is accepted: an empty object, list or string. A row leaves this table with the
+//! commit that executes it.
 
-use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Mount, Process, Spec,
-};
+use oci_spec::runtime::{Mount, Process, Spec};
 
 use super::MAX_FINDINGS;
 use super::property::Property;
@@ -83,26 +81,6 @@ const TABLE: &[Later] = &[
     once("linux.personality", |spec| {
         view::linux(spec).is_some_and(|linux| linux.personality().is_some())
     }),
-    once("linux.resources.memory", |spec| {
-        resource(spec, LinuxResources::memory).is_some_and(limits_memory)
-    }),
-    once("linux.resources.cpu", |spec| resource(spec, LinuxResources::cpu).is_some_and(limits_cpu)),
-    once("linux.resources.pids", |spec| resource(spec, LinuxResources::pids).is_some()),
-    once("linux.resources.blockIO", |spec| {
-        resource(spec, LinuxResources::block_io).is_some_and(limits_block_io)
-    }),
-    once("linux.resources.hugepageLimits", |spec| {
-        resource(spec, LinuxResources::hugepage_limits).is_some_and(|limits| !limits.is_empty())
-    }),
-    once("linux.resources.network", |spec| {
-        resource(spec, LinuxResources::network).is_some_and(classifies_network)
-    }),
-    once("linux.resources.rdma", |spec| {
-        resource(spec, LinuxResources::rdma).is_some_and(|rdma| !rdma.is_empty())
-    }),
-    once("linux.resources.unified", |spec| {
-        resource(spec, LinuxResources::unified).is_some_and(|unified| !unified.is_empty())
-    }),
 ];
 
 const fn once(property: &'static str, asked: fn(&Spec) -> bool) -> Later {
@@ -156,51 +134,6 @@ fn options(mount: &Mount, words: &'static [&'static str]) -> impl Iterator<Item 
         .map(|(at, _)| at)
 }
 
-fn resource<'s, T>(spec: &'s Spec, of: fn(&'s LinuxResources) -> &'s Option<T>) -> Option<&'s T> {
-    view::resources(spec).and_then(|resources| of(resources).as_ref())
-}
-
-fn limits_memory(memory: &LinuxMemory) -> bool {
-    let kernel = memory.kernel().is_some() || memory.kernel_tcp().is_some();
-    kernel
-        || memory.limit().is_some()
-        || memory.reservation().is_some()
-        || memory.swap().is_some()
-        || memory.swappiness().is_some()
-        || memory.disable_oom_killer() == Some(true)
-        || memory.use_hierarchy() == Some(true)
-        || memory.check_before_update() == Some(true)
-}
-
-fn limits_cpu(cpu: &LinuxCpu) -> bool {
-    cpu.shares().is_some_and(|shares| shares != 0)
-        || cpu.quota().is_some()
-        || cpu.burst().is_some()
-        || cpu.period().is_some()
-        || cpu.realtime_runtime().is_some()
-        || cpu.realtime_period().is_some()
-        || cpu.idle().is_some()
-        || text(cpu.cpus().as_ref()).is_some()
-        || text(cpu.mems().as_ref()).is_some()
-}
-
-fn limits_block_io(block_io: &LinuxBlockIo) -> bool {
-    let throttled = [
-        block_io.throttle_read_bps_device(),
-        block_io.throttle_write_bps_device(),
-        block_io.throttle_read_iops_device(),
-        block_io.throttle_write_iops_device(),
-    ];
-    block_io.weight().is_some_and(|weight| weight != 0)
-        || block_io.leaf_weight().is_some_and(|weight| weight != 0)
-        || !view::list(block_io.weight_device().as_ref()).is_empty()
-        || throttled.iter().any(|devices| !view::list(devices.as_ref()).is_empty())
-}
-
-fn classifies_network(network: &LinuxNetwork) -> bool {
-    network.class_id().is_some() || !view::list(network.priorities().as_ref()).is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,49 +183,6 @@ mod tests {
         }
     }
 
-    const LIMITS: &[(&str, &str)] = &[
-        (r#"{"memory":{"limit":1}}"#, "memory"),
-        (r#"{"memory":{"reservation":1}}"#, "memory"),
-        (r#"{"memory":{"swap":-1}}"#, "memory"),
-        (r#"{"memory":{"kernel":1}}"#, "memory"),
-        (r#"{"memory":{"kernelTCP":1}}"#, "memory"),
-        (r#"{"memory":{"swappiness":0}}"#, "memory"),
-        (r#"{"memory":{"disableOOMKiller":true}}"#, "memory"),
-        (r#"{"memory":{"useHierarchy":true}}"#, "memory"),
-        (r#"{"memory":{"checkBeforeUpdate":true}}"#, "memory"),
-        (r#"{"cpu":{"shares":2}}"#, "cpu"),
-        (r#"{"cpu":{"quota":-1}}"#, "cpu"),
-        (r#"{"cpu":{"burst":0}}"#, "cpu"),
-        (r#"{"cpu":{"period":100000}}"#, "cpu"),
-        (r#"{"cpu":{"realtimeRuntime":1}}"#, "cpu"),
-        (r#"{"cpu":{"realtimePeriod":1}}"#, "cpu"),
-        (r#"{"cpu":{"cpus":"0"}}"#, "cpu"),
-        (r#"{"cpu":{"mems":"0"}}"#, "cpu"),
-        (r#"{"cpu":{"idle":0}}"#, "cpu"),
-        (r#"{"pids":{"limit":0}}"#, "pids"),
-        (r#"{"pids":{"limit":-1}}"#, "pids"),
-        (r#"{"blockIO":{"weight":10}}"#, "blockIO"),
-        (r#"{"blockIO":{"leafWeight":10}}"#, "blockIO"),
-        (r#"{"blockIO":{"weightDevice":[{"major":1,"minor":1}]}}"#, "blockIO"),
-        (r#"{"blockIO":{"throttleReadBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
-        (r#"{"blockIO":{"throttleWriteBpsDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
-        (r#"{"blockIO":{"throttleReadIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
-        (r#"{"blockIO":{"throttleWriteIOPSDevice":[{"major":1,"minor":1,"rate":1}]}}"#, "blockIO"),
-        (r#"{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}"#, "hugepageLimits"),
-        (r#"{"network":{"classID":0}}"#, "network"),
-        (r#"{"network":{"priorities":[{"name":"eth0","priority":1}]}}"#, "network"),
-        (r#"{"rdma":{"mlx5_1":{"hcaHandles":3}}}"#, "rdma"),
-        (r#"{"unified":{"memory.max":"1"}}"#, "unified"),
-    ];
-
-    #[test]
-    fn each_limit_is_found_alone() {
-        for (json, expected) in LIMITS {
-            let found = asked_in(&format!(r#"{{"linux":{{"resources":{json}}}}}"#));
-            assert_eq!(found, [format!("linux.resources.{expected}")], "{json}");
-        }
-    }
-
     #[test]
     fn what_asks_for_nothing_is_not_found() {
         for json in [
@@ -301,8 +191,6 @@ mod tests {
             r#"{"hooks":{"prestart":[],"createRuntime":[],"createContainer":[],"startContainer":[],"poststart":[],"poststop":[]}}"#,
             r#"{"process":{"cwd":"/","terminal":false,"apparmorProfile":"","selinuxLabel":"","execCPUAffinity":{"initial":"","final":""}}}"#,
             r#"{"mounts":[{"destination":"/","uidMappings":[],"gidMappings":null,"options":["bind","noidmap"]}]}"#,
-            r#"{"linux":{"resources":{"memory":{},"cpu":{},"pids":{},"blockIO":{},"hugepageLimits":[],"network":{},"rdma":{},"unified":{}}}}"#,
-            r#"{"linux":{"resources":{"memory":{"disableOOMKiller":false},"cpu":{"shares":0,"cpus":""},"blockIO":{"weight":0}}}}"#,
             r#"{"linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]},"devices":[{"path":"/dev/x","type":"c","major":1,"minor":3}]}}"#,
         ] {
             assert_eq!(asked_in(json), Vec::<String>::new(), "{json}");

@@ -18,7 +18,7 @@ pub(super) enum Step<'a> {
 
 impl Property {
     /// The property at the end of dotted names such as `linux.namespaces`.
-    pub(super) fn at(names: &str) -> Self {
+    pub(crate) fn at(names: &str) -> Self {
         Self(names.split('.').map(|name| Step::Name(Cow::Owned(name.to_owned()))).collect())
     }
 
@@ -36,13 +36,13 @@ impl Property {
     }
 
     /// The element `index` of this array.
-    pub(super) fn index(mut self, index: usize) -> Self {
+    pub(crate) fn index(mut self, index: usize) -> Self {
         self.0.push(Step::Index(index));
         self
     }
 
     /// The member `name` of this object.
-    pub(super) fn name(mut self, name: &str) -> Self {
+    pub(crate) fn name(mut self, name: &str) -> Self {
         self.0.push(Step::Name(Cow::Owned(name.to_owned())));
         self
     }

@@ -1,6 +1,7 @@
 //! A `Spec` without its `Option`s: an absent list is an empty one, an empty string is an absent one, as
 //! the Go runtimes read both.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use oci_spec::runtime::{
@@ -11,6 +12,13 @@ use oci_spec::runtime::{
 /// The elements of a list that may be absent.
 pub(super) fn list<T>(elements: Option<&Vec<T>>) -> &[T] {
     elements.map_or(&[], Vec::as_slice)
+}
+
+/// The members of an object that may be absent, by name: the map forgets their order.
+pub(super) fn sorted<T>(members: Option<&HashMap<String, T>>) -> Vec<(&String, &T)> {
+    let mut members: Vec<_> = members.into_iter().flatten().collect();
+    members.sort_by_key(|(name, _)| *name);
+    members
 }
 
 /// A string that is there and not empty.

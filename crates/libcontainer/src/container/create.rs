@@ -131,6 +131,10 @@ impl Made {
         let init = self.init.insert(started);
         cgroup.make_v1()?;
         cgroup.apply_devices(&plan.host.device_rules)?;
+        cgroup.apply_limits(&plan.host.limits)?;
+        if let Some(owner) = plan.host.cgroup_owner {
+            cgroup.give_to(owner)?;
+        }
         self.hooked = !plan.hooks.is_empty();
         let intent = self.record.intent.clone();
         let kinds = [HookKind::Prestart, HookKind::CreateRuntime];

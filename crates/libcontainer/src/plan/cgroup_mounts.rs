@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::compile::Compilation;
 use super::format::{Operation, attach};
 use super::image::{TextBuf, TextsBuf};
-use super::mounts::{Entry, pairs};
-use super::options::AttributeChange;
+use super::mounts::{Entry, clean, pairs};
+use super::options::{AttributeChange, Options};
 use crate::cgroup::{Hierarchy, Layout, Place};
 use crate::error::{Error, ErrorKind, Result};
-use oci_spec::runtime::LinuxNamespaceType;
+use oci_spec::runtime::{LinuxNamespaceType, Mount};
 
 /// Mounts the hierarchies of this host where the configuration wants them.
 pub(super) fn attach(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()> {
@@ -18,6 +18,13 @@ pub(super) fn attach(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()
             let message =
                 format!("{}: no cgroup hierarchy is mounted on this host", entry.property);
             Err(Error::new(ErrorKind::Unsupported, message).with_property(&entry.name))
+        }
+        // A user namespace may mount the hierarchy only if it owns a cgroup namespace, too.
+        Layout::V2(_)
+            if plan.in_user_namespace() && !plan.namespaces.has(LinuxNamespaceType::Cgroup) =>
+        {
+            let place = plan.placement.unified.clone();
+            place.map_or(Ok(()), |place| attach_copy(plan, entry, &place, &entry.destination))
         }
         Layout::V2(_) => {
             attach_new(plan, entry, "cgroup2", &TextsBuf::default(), &entry.destination)
@@ -39,6 +46,40 @@ pub(super) fn attach(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()
             make_read_only(plan, entry, directory)
         }
     }
+}
+
+/// Who is to own the container's cgroup: its user, if it has a cgroup namespace of its own on a v2 host
+/// and can write to the hierarchy. So says config-linux.md, "Cgroup ownership". Root of the host does
+/// already; of a user namespace that is joined, only its maps would tell.
+pub(super) fn owner(plan: &Compilation<'_>) -> Option<u32> {
+    if !matches!(plan.facts.cgroup, Layout::V2(_))
+        || !plan.namespaces.is_new(LinuxNamespaceType::Cgroup)
+        || !is_writable(plan)
+    {
+        return None;
+    }
+    let user = plan.spec.process().as_ref()?.user().uid();
+    let linux = plan.spec.linux().as_ref()?;
+    if !plan.in_user_namespace() {
+        return Some(user).filter(|user| *user != 0);
+    }
+    linux.uid_mappings().iter().flatten().find_map(|map| {
+        let within = user.checked_sub(map.container_id()).filter(|within| *within < map.size())?;
+        map.host_id().checked_add(within)
+    })
+}
+
+/// Whether the last mount on `/sys/fs/cgroup` is a hierarchy that the container can write to.
+fn is_writable(plan: &Compilation<'_>) -> bool {
+    let mounts = plan.spec.mounts().as_deref().unwrap_or(&[]);
+    let at = |mount: &&Mount| clean(mount.destination()) == Path::new("/sys/fs/cgroup");
+    mounts.iter().rfind(at).is_some_and(|mount| {
+        let options = mount.options().iter().flatten().map(String::as_str);
+        let kind = mount.typ().as_deref();
+        let options = Options::parse(options);
+        let all_read_only = options.change_all.set & libc::MOUNT_ATTR_RDONLY != 0;
+        matches!(kind, Some("cgroup" | "cgroup2")) && !options.read_only && !all_read_only
+    })
 }
 
 /// The last component of a hierarchy's mount point: its name inside, too.

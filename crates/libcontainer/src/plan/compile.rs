@@ -10,7 +10,7 @@ use super::hooks::Hook;
 use super::image::Builder;
 use super::namespaces::Namespaces;
 use super::options::AttributeChange;
-use super::{HostSteps, Plan, Received, devices, hooks, mounts, process, root};
+use super::{HostSteps, Plan, Received, cgroup_mounts, devices, hooks, mounts, process, root};
 use crate::cgroup::{self, Placement};
 use crate::config::Config;
 use crate::container::Pivot;
@@ -144,9 +144,12 @@ impl<'a> Compilation<'a> {
         self.image.push(property, &Operation::Flags { slot, set, clear, propagation })
     }
 
-    fn finish(self) -> Result<Plan> {
+    fn finish(mut self) -> Result<Plan> {
         let linux = self.spec.linux().as_ref();
         let resources = linux.and_then(|linux| linux.resources().as_ref());
+        let (limits, left_out) = cgroup::limits(resources, &self.placement)?;
+        self.warnings.extend(left_out);
+        let cgroup_owner = cgroup_mounts::owner(&self);
         let devices = resources.and_then(|resources| resources.devices().as_deref());
         let host = HostSteps {
             id_maps: self.namespaces.id_maps(self.spec),
@@ -154,6 +157,8 @@ impl<'a> Compilation<'a> {
             oom_score_adj: process::oom_score_adj(self.spec),
             cgroups: self.placement,
             device_rules: cgroup::rules(devices)?,
+            limits,
+            cgroup_owner,
         };
         Ok(Plan {
             image: self.image.finish(self.request.preserve_fds)?,

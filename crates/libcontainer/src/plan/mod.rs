@@ -32,7 +32,7 @@ pub(crate) use image::Image;
 pub(crate) use namespaces::{IdMap, NamespaceKind};
 pub(crate) use text::{explain, explain_killed, explain_start, record};
 
-use crate::cgroup::{DeviceRule, Placement};
+use crate::cgroup::{DeviceRule, Limit, Placement};
 use crate::error::Warning;
 
 /// What a configuration means on a host. Its text form lists every step, each with the property of
@@ -95,4 +95,8 @@ pub(crate) struct HostSteps {
     pub(crate) cgroups: Placement,
     /// Which devices its processes can use.
     pub(crate) device_rules: Vec<DeviceRule>,
+    /// What its control files get, in this order.
+    pub(crate) limits: Vec<Limit>,
+    /// The host's user to whom the v2 cgroup is given.
+    pub(crate) cgroup_owner: Option<u32>,
 }

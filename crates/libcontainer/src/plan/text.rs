@@ -19,6 +19,12 @@ impl fmt::Display for Plan {
         for place in self.host.cgroups.places() {
             writeln!(f, "cgroup {place}")?;
         }
+        for limit in &self.host.limits {
+            writeln!(f, "limit {limit}")?;
+        }
+        if let Some(owner) = self.host.cgroup_owner {
+            writeln!(f, "cgroup owner {owner}")?;
+        }
         if let Some((users, groups)) = &self.host.id_maps {
             for (kind, maps) in [("uid_map", users), ("gid_map", groups)] {
                 for map in maps {

@@ -8,8 +8,8 @@ use super::{Report, Rule};
 use crate::config::view;
 
 /// 12 and 20 bits, include/linux/kdev_t.h.
-const MAJORS: RangeInclusive<i64> = 0..=0xfff;
-const MINORS: RangeInclusive<i64> = 0..=0xf_ffff;
+pub(super) const MAJORS: RangeInclusive<i64> = 0..=0xfff;
+pub(super) const MINORS: RangeInclusive<i64> = 0..=0xf_ffff;
 /// What the controllers compare is 32 bits wide; -1 is what the Go runtimes write for all numbers.
 const RULE_NUMBERS: RangeInclusive<i64> = -1..=0xffff_ffff;
 

@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     allowed: NO_NUL,
     check: |spec, report| {
         let mut found = Vec::new();
-        for subject in [top, mounts, linux] {
+        for subject in [top, mounts, linux, resources] {
             subject(spec, &mut |property, string| {
                 if string.as_bytes().contains(&0) {
                     found.push(property());
@@ -86,5 +86,30 @@ fn linux(spec: &Spec, visit: &mut Visit<'_>) {
     }
     if let Some(path) = view::linux(spec).and_then(|linux| linux.cgroups_path().as_ref()) {
         visit(&|| Property::at("linux.cgroupsPath"), path.as_ref());
+    }
+}
+
+fn resources(spec: &Spec, visit: &mut Visit<'_>) {
+    let Some(resources) = view::resources(spec) else {
+        return;
+    };
+    let at = |name: &str| Property::at("linux.resources").name(name);
+    if let Some(cpu) = resources.cpu() {
+        for (name, list) in [("cpus", cpu.cpus()), ("mems", cpu.mems())] {
+            visit(&|| at("cpu").name(name), list.as_deref().unwrap_or_default().as_ref());
+        }
+    }
+    let network = resources.network().as_ref();
+    let priorities = network.and_then(|network| network.priorities().as_ref());
+    for (index, priority) in view::list(priorities).iter().enumerate() {
+        let property = || at("network").name("priorities").index(index).name("name");
+        visit(&property, priority.name().as_ref());
+    }
+    for device in view::sorted(resources.rdma().as_ref()) {
+        visit(&|| at("rdma").name(device.0), device.0.as_ref());
+    }
+    for (file, value) in view::sorted(resources.unified().as_ref()) {
+        visit(&|| at("unified").name(file), file.as_ref());
+        visit(&|| at("unified").name(file), value.as_ref());
     }
 }

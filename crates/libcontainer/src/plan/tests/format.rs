@@ -183,7 +183,7 @@ impl Numbers {
 
 #[test]
 fn a_corrupt_image_is_never_read_beyond_its_bytes() {
-    let (config, _) = supported(fixture("userns"));
+    let (config, _) = supported(fixture("userns"), &host(v2()));
     let plan = plan(&config, &host(v2())).unwrap();
     let image = plan.image.bytes();
     let records = read_all(image);

@@ -85,12 +85,32 @@ pub(super) fn fixture(name: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// The configuration without what this version refuses, and the refusal if there was one.
-pub(super) fn supported(mut json: Value) -> (Config, Option<String>) {
-    let error = match load(&json) {
-        Ok(config) => return (config, None),
-        Err(error) => error.to_string(),
-    };
+/// The configuration without what this version refuses, and without the resources that this host can't
+/// limit; and the refusals if there were some.
+pub(super) fn supported(mut json: Value, facts: &HostFacts) -> (Config, Option<String>) {
+    let mut refused = Vec::new();
+    if let Err(error) = load(&json) {
+        remove(&mut json, &error.to_string());
+        refused.push(error.to_string());
+    }
+    loop {
+        let config = load(&json).unwrap();
+        let resource = plan(&config, facts).err().and_then(|error| {
+            let name =
+                error.property()?.strip_prefix("linux.resources.")?.split(['.', '[']).next()?;
+            Some((name.to_string(), error.to_string()))
+        });
+        let Some((name, error)) = resource else {
+            return (config, (!refused.is_empty()).then(|| refused.join("; ")));
+        };
+        let resources = json.pointer_mut("/linux/resources").unwrap().as_object_mut().unwrap();
+        drop(resources.shift_remove(&name).unwrap());
+        refused.push(error);
+    }
+}
+
+/// Removes the properties that a message begins with.
+fn remove(json: &mut Value, error: &str) {
     // From behind, so that the indices of lists stay right.
     for refusal in error.rsplit("; ") {
         let (property, _) = refusal.split_once(": ").unwrap();
@@ -103,7 +123,6 @@ pub(super) fn supported(mut json: Value) -> (Config, Option<String>) {
             other => panic!("{pointer}: {other}"),
         }
     }
-    (load(&json).unwrap(), Some(error))
 }
 
 pub(super) fn load(json: &Value) -> Result<Config> {

@@ -11,11 +11,11 @@ use crate::plan::{Plan, Received};
 fn plans() -> Vec<(String, Plan, bool)> {
     let mut plans = Vec::new();
     for name in fixtures() {
-        let (config, _) = supported(fixture(&name));
-        let namespaces = config.spec().linux().as_ref().and_then(|l| l.namespaces().as_deref());
-        let users =
-            namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == LinuxNamespaceType::User));
         for layout in [hybrid(), v2(), Layout::None] {
+            let (config, _) = supported(fixture(&name), &host(layout.clone()));
+            let namespaces = config.spec().linux().as_ref().and_then(|l| l.namespaces().as_deref());
+            let users = namespaces
+                .is_some_and(|all| all.iter().any(|ns| ns.typ() == LinuxNamespaceType::User));
             if let Ok(plan) = plan(&config, &host(layout)) {
                 plans.push((name.clone(), plan, users));
             }
@@ -241,7 +241,7 @@ fn the_same_is_compiled_to_the_same() {
     for name in fixtures() {
         // The sets of capabilities are read into hash sets, with another order each time.
         let images = [(); 3].map(|()| {
-            let (config, _) = supported(fixture(&name));
+            let (config, _) = supported(fixture(&name), &host(hybrid()));
             let plan = plan(&config, &host(hybrid())).unwrap();
             (plan.image.bytes().to_vec(), plan.to_string())
         });
@@ -259,7 +259,7 @@ fn without_mount_setattr_attributes_come_after_the_mount_is_attached() {
         host
     };
     for name in fixtures() {
-        let (config, _) = supported(fixture(&name));
+        let (config, _) = supported(fixture(&name), &host(hybrid()));
         let plan = match plan(&config, &old(hybrid())) {
             Ok(plan) => plan,
             Err(error) => {
@@ -283,7 +283,7 @@ fn without_mount_setattr_attributes_come_after_the_mount_is_attached() {
             assert!(before.first().is_some_and(|&attached| attached < index), "{name}:\n{plan}");
         }
     }
-    let (config, _) = supported(fixture("podman-5"));
+    let (config, _) = supported(fixture("podman-5"), &host(v2()));
     let plan = plan(&config, &old(v2())).unwrap();
     assert!(!all(&plan, |op| matches!(op, Op::Flags { .. })).is_empty());
     assert!(!all(&plan, |op| matches!(op, Op::MakeReadonly { by_mount: 1, .. })).is_empty());

@@ -22,12 +22,13 @@ fn check(name: &str, layout: Layout, text: &str) {
 
 /// The plan, behind what this version refuses of the fixture.
 fn text(name: &str, layout: Layout) -> String {
-    let (config, refused) = supported(fixture(name));
+    let facts = host(layout);
+    let (config, refused) = supported(fixture(name), &facts);
     let mut text = String::new();
     if let Some(refused) = refused {
         writeln!(text, "refused:\n  {}\nwithout that:\n", refused.replace("; ", "\n  ")).unwrap();
     }
-    match plan(&config, &host(layout)) {
+    match plan(&config, &facts) {
         Ok(plan) => write!(text, "{plan}").unwrap(),
         Err(error) => writeln!(text, "error {error}").unwrap(),
     }
@@ -50,4 +51,5 @@ fn the_layout_of_the_cgroups_makes_the_difference() {
     check("minimal-no-cgroups", Layout::None, &text("minimal", Layout::None));
     check("userns-v2", v2(), &text("userns", v2()));
     check("podman-5-v2", v2(), &text("podman-5", v2()));
+    check("every-property-v2", v2(), &text("every-property", v2()));
 }
