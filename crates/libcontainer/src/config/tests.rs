@@ -18,12 +18,7 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("devices", &[]),
     (
         "docker-27-limits",
-        &[
-            "process.terminal",
-            "process.apparmorProfile",
-            "linux.sysctl",
-            "linux.seccomp",
-        ],
+        &["process.terminal", "process.apparmorProfile", "linux.sysctl", "linux.seccomp"],
     ),
     ("docker-28", &["process.apparmorProfile", "linux.sysctl", "linux.seccomp"]),
     ("empty-blocks", &[]),
