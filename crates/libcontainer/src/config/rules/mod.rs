@@ -13,6 +13,7 @@ mod ids;
 mod mounts;
 mod namespaces;
 mod process;
+mod seccomp;
 mod strings;
 
 use std::fmt;
@@ -114,6 +115,7 @@ const SUBJECTS: &[&[Rule]] = &[
     namespaces::RULES,
     devices::RULES,
     hooks::RULES,
+    seccomp::RULES,
     strings::RULES,
 ];
 
