@@ -63,6 +63,7 @@ numbers! {
     DUP3 = 292, 24;
     PRLIMIT64 = 302, 261;
     SETNS = 308, 268;
+    SECCOMP = 317, 277;
     STATX = 332, 291;
     OPEN_TREE = 428, 428;
     MOVE_MOUNT = 429, 429;

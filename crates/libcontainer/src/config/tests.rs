@@ -11,17 +11,12 @@ use crate::error::ErrorKind;
 
 /// What each fixture asks for that is refused. No fixture is without a row.
 const FIXTURES: &[(&str, &[&str])] = &[
-    ("buildkit", &["linux.seccomp"]),
+    ("buildkit", &[]),
     (
         "cri-container",
-        &[
-            "process.apparmorProfile",
-            "linux.seccomp",
-            "linux.resources.memory",
-            "linux.resources.cpu",
-        ],
+        &["process.apparmorProfile", "linux.resources.memory", "linux.resources.cpu"],
     ),
-    ("cri-sandbox", &["linux.sysctl", "linux.seccomp", "linux.resources.cpu"]),
+    ("cri-sandbox", &["linux.sysctl", "linux.resources.cpu"]),
     ("ctr-run", &[]),
     ("devices", &[]),
     (
@@ -30,13 +25,12 @@ const FIXTURES: &[(&str, &[&str])] = &[
             "process.terminal",
             "process.apparmorProfile",
             "linux.sysctl",
-            "linux.seccomp",
             "linux.resources.memory",
             "linux.resources.cpu",
             "linux.resources.pids",
         ],
     ),
-    ("docker-28", &["process.apparmorProfile", "linux.sysctl", "linux.seccomp"]),
+    ("docker-28", &["process.apparmorProfile", "linux.sysctl"]),
     ("empty-blocks", &[]),
     (
         "every-property",
@@ -54,7 +48,7 @@ const FIXTURES: &[(&str, &[&str])] = &[
             "linux.timeOffsets",
             "linux.netDevices",
             "linux.sysctl",
-            "linux.seccomp",
+            "linux.seccomp.syscalls",
             "linux.mountLabel",
             "linux.intelRdt",
             "linux.memoryPolicy",
@@ -74,8 +68,8 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("minimal", &[]),
     ("mount-options", &[]),
     ("no-optional-blocks", &[]),
-    ("podman-5", &["linux.sysctl", "linux.seccomp", "linux.resources.pids"]),
-    ("podman-5-rootless", &["linux.sysctl", "linux.seccomp", "linux.resources.pids"]),
+    ("podman-5", &["linux.sysctl", "linux.resources.pids"]),
+    ("podman-5-rootless", &["linux.sysctl", "linux.resources.pids"]),
     ("spec", &["process.terminal"]),
     ("spec-rootless", &["process.terminal"]),
     ("userns", &[]),
