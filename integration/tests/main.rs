@@ -22,4 +22,5 @@ mod lifecycle;
 mod mounts;
 mod namespaces;
 mod restricted_paths;
+mod seccomp;
 mod state_store;

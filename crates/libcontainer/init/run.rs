@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::control::{self, Detail};
 use super::format::{self, Header, Instructions, Operation, Reader, Record, Text};
-use super::protocol::{Cause, Fault, Kind, StatusPage};
+use super::protocol::{Cause, Fault, StatusPage};
 use super::slots::Slots;
 use super::{
     copy_up, filesystem, flags, hook, identity, memory, mounts, namespaces, numbers as nr, program,
