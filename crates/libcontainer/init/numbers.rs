@@ -157,5 +157,7 @@ pub(crate) const PR_CAP_AMBIENT_IS_SET: u32 = 1;
 pub(crate) const PR_CAP_AMBIENT_RAISE: u32 = 2;
 pub(crate) const PR_CAP_AMBIENT_CLEAR_ALL: u32 = 4;
 
+pub(crate) const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
+
 pub(crate) const SIGKILL: u32 = 9;
 pub(crate) const SIGSTOP: u32 = 19;

@@ -130,7 +130,11 @@ pub(crate) fn execute(
     control::announce(Kind::Executing)?;
     if let Some((filter, flags)) = init.filter {
         // That the kernel took it is all there is to know: whatever would ask may be denied by it.
-        sys::load_filter(filter, flags)?;
+        let listener = sys::load_filter(filter, flags)?;
+        if flags & nr::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 {
+            // The host side has seen to it that this call is allowed.
+            control::announce_listener(listener)?;
+        }
     }
     Ok(sys::execve(program, arguments, environment))
 }

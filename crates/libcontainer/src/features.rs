@@ -170,18 +170,13 @@ impl LinuxFeatures {
 
 impl SeccompFeatures {
     fn new() -> Self {
-        // SCMP_ACT_NOTIFY needs an agent, and the last flag is for agents.
-        let agents = ["SCMP_ACT_NOTIFY", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
-        let without = |words: &[&'static str]| {
-            words.iter().copied().filter(|word| !agents.contains(word)).collect()
-        };
         Self {
             enabled: true,
-            actions: without(seccomp::ACTIONS),
+            actions: seccomp::ACTIONS.to_vec(),
             operators: seccomp::OPERATORS.to_vec(),
             archs: seccomp::ARCHITECTURES.to_vec(),
             known_flags: seccomp::FLAGS.to_vec(),
-            supported_flags: without(seccomp::FLAGS),
+            supported_flags: seccomp::FLAGS.to_vec(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::format::{Instructions, Text};
 use super::super::numbers as nr;
 use super::super::protocol::Fault;
-use super::{Result, address, address_mut, call, done, fd, filtered, text, word};
+use super::{Result, address, address_mut, call, done, fd, filtered, opened, text, word};
 
 /// How a file is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,15 +118,16 @@ struct FilterProgram {
     instructions: usize,
 }
 
-/// seccomp(2): a filter of this process, which answers every call from here on.
-pub(crate) fn load_filter(filter: Instructions<'_>, flags: u32) -> Result<()> {
+/// seccomp(2): a filter of this process, which answers every call from here on. What is returned is the
+/// descriptor of its listener, if the flags ask for one.
+pub(crate) fn load_filter(filter: Instructions<'_>, flags: u32) -> Result<i32> {
     const SET_MODE_FILTER: usize = 1;
     // The host side refuses what is longer than 4096 instructions.
     let length = u16::try_from(filter.count()).unwrap_or(u16::MAX);
     let program = FilterProgram { length, instructions: address(filter.bytes()) };
-    done(nr::SECCOMP, [SET_MODE_FILTER, flags as usize, address(&program)])?;
+    let listener = opened(nr::SECCOMP, [SET_MODE_FILTER, flags as usize, address(&program)])?;
     filtered();
-    Ok(())
+    Ok(listener)
 }
 
 /// execve(2): returns only a failure.

@@ -11,7 +11,6 @@ use oci_spec::runtime::{
 use super::MAX_FINDINGS;
 use super::property::Property;
 use super::view::{self, text};
-use crate::seccomp;
 
 /// A property, and whether this configuration asks for it.
 struct Later {
@@ -70,7 +69,6 @@ const TABLE: &[Later] = &[
             .and_then(|linux| linux.sysctl().as_ref())
             .is_some_and(|sysctl| !sysctl.is_empty())
     }),
-    once("linux.seccomp.syscalls", |spec| view::seccomp(spec).is_some_and(seccomp::notifies)),
     once("linux.mountLabel", |spec| {
         text(view::linux(spec).and_then(|linux| linux.mount_label().as_ref())).is_some()
     }),
@@ -237,10 +235,6 @@ mod tests {
         (r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#, "linux.timeOffsets"),
         (r#"{"linux":{"netDevices":{"eth0":{}}}}"#, "linux.netDevices"),
         (r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#, "linux.sysctl"),
-        (
-            r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount"],"action":"SCMP_ACT_NOTIFY"}]}}}"#,
-            "linux.seccomp.syscalls",
-        ),
         (r#"{"linux":{"mountLabel":"l"}}"#, "linux.mountLabel"),
         (r#"{"linux":{"intelRdt":{}}}"#, "linux.intelRdt"),
         (r#"{"linux":{"memoryPolicy":{"mode":"MPOL_DEFAULT"}}}"#, "linux.memoryPolicy"),

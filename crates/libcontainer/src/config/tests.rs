@@ -48,7 +48,6 @@ const FIXTURES: &[(&str, &[&str])] = &[
             "linux.timeOffsets",
             "linux.netDevices",
             "linux.sysctl",
-            "linux.seccomp.syscalls",
             "linux.mountLabel",
             "linux.intelRdt",
             "linux.memoryPolicy",

@@ -59,6 +59,11 @@ pub(super) fn behaviour(action: LinuxSeccompAction) -> Behaviour {
     }
 }
 
+/// Whether the system call happens, of what a filter returns. A tracer is not there.
+pub(super) fn lets_pass(value: u32) -> bool {
+    value == ALLOW || value == LOG
+}
+
 /// The largest `errnoRet` of an action, if it has one: the kernel cuts an errno there, and the data of a
 /// tracer.
 pub(crate) fn largest_errno(action: LinuxSeccompAction) -> Option<u32> {

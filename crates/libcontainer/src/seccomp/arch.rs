@@ -43,6 +43,12 @@ pub(super) enum Abi {
 }
 
 impl Abi {
+    /// That of this program.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const NATIVE: Self = Self::X86_64;
+    #[cfg(target_arch = "aarch64")]
+    pub(super) const NATIVE: Self = Self::Aarch64;
+
     /// What a profile asks for on a machine: its own, always the first, and those that are listed.
     pub(super) fn listed(machine: Machine, words: &[Arch]) -> Vec<Self> {
         let (native, others): (_, &[(Arch, Self)]) = match machine {

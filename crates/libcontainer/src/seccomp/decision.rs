@@ -93,6 +93,15 @@ pub(super) fn spaces(profile: &LinuxSeccomp, machine: Machine) -> Vec<Space> {
     spaces
 }
 
+/// Whether a system call of the machine's own ABI is allowed whatever its arguments are.
+pub(super) fn permits(spaces: &[Space], name: &str) -> bool {
+    let number = Abi::NATIVE.number(name);
+    let decision = spaces.first().zip(number).and_then(|(space, number)| {
+        space.intervals.iter().rev().find(|(start, _)| *start <= number)
+    });
+    matches!(decision, Some((_, Decision::Return(value))) if action::lets_pass(*value))
+}
+
 /// The rules of one ABI by number.
 struct Numbers {
     default: u32,

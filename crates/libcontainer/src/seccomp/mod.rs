@@ -29,6 +29,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most instructions that the kernel takes: `BPF_MAXINSNS`.
 const MOST_INSTRUCTIONS: usize = 4096;
 
+/// The call with which init hands over the listener, behind the filter.
+const HAND_OVER: &str = "sendmsg";
+
 // Flags of seccomp(2).
 const LOG: u32 = 1 << 1;
 const SPEC_ALLOW: u32 = 1 << 2;
@@ -44,32 +47,38 @@ pub(crate) struct Filter {
     pub(crate) flags: u32,
 }
 
-impl Filter {
-    /// Whether loading it gives a descriptor that an agent listens on.
-    pub(crate) fn has_listener(&self) -> bool {
-        self.flags & NEW_LISTENER != 0
-    }
-}
-
 /// Compiles a profile for the machine that this program is built for.
 ///
 /// # Errors
 ///
-/// If the program would be longer than the kernel takes.
+/// If the program would be longer than the kernel takes, or if it asks an agent and denies the call with
+/// which init hands over what the agent answers on.
 pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Filter> {
-    let program = program(profile, Machine::NATIVE);
+    let refused = |message: String| {
+        Err(Error::new(ErrorKind::InvalidConfig, message).with_property("linux.seccomp"))
+    };
+    let spaces = decision::spaces(profile, Machine::NATIVE);
+    if notifies(profile) && !decision::permits(&spaces, HAND_OVER) {
+        let message = format!(
+            "linux.seccomp: SCMP_ACT_NOTIFY is used, and {HAND_OVER}, which hands the listener to the \
+             agent, is not always allowed"
+        );
+        return refused(message);
+    }
+    let program = Assembler::default().program(&spaces, action::BAD_ARCHITECTURE);
     if program.len() > MOST_INSTRUCTIONS {
         let message = format!(
             "linux.seccomp: the filter has {} instructions, and the kernel takes {MOST_INSTRUCTIONS}",
             program.len()
         );
-        return Err(Error::new(ErrorKind::InvalidConfig, message).with_property("linux.seccomp"));
+        return refused(message);
     }
     let program = program.into_iter().flat_map(emit::Instruction::to_bytes).collect();
     Ok(Filter { program, flags: flags(profile) })
 }
 
 /// The program, of any length.
+#[cfg(test)]
 fn program(profile: &LinuxSeccomp, machine: Machine) -> Vec<emit::Instruction> {
     Assembler::default().program(&decision::spaces(profile, machine), action::BAD_ARCHITECTURE)
 }

@@ -583,7 +583,7 @@ fn flags_are_those_of_the_profile() {
             r#"{{"defaultAction":"SCMP_ACT_ALLOW",{flags}"syscalls":[{{"names":["mount"],"action":"{action}"}}]}}"#
         );
         let filter = compile(&parse(&json)).unwrap();
-        assert_eq!((filter.flags, filter.has_listener()), (expected, notify), "{json}");
+        assert_eq!(filter.flags, expected, "{json}");
     }
 }
 
@@ -603,6 +603,33 @@ fn a_program_that_the_kernel_would_not_take_is_refused() {
     let error = compile(&parse(&profile(200))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("the kernel takes 4096"), "{error}");
+}
+
+#[test]
+fn the_listener_can_always_be_handed_over() {
+    let profile = |default: &str, sendmsg: &str| {
+        let json = format!(
+            r#"{{"defaultAction":"{default}","syscalls":[{{"names":["mount"],"action":"SCMP_ACT_NOTIFY"}}{sendmsg}]}}"#
+        );
+        compile(&parse(&json)).map_err(|error| error.to_string())
+    };
+    let args = r#","args":[{"index":0,"value":1,"op":"SCMP_CMP_GT"}]"#;
+    let rule = |action: &str, args: &str| {
+        format!(r#",{{"names":["sendmsg"],"action":"SCMP_ACT_{action}"{args}}}"#)
+    };
+    assert!(profile("SCMP_ACT_ALLOW", "").is_ok());
+    assert!(profile("SCMP_ACT_LOG", "").is_ok());
+    assert!(profile("SCMP_ACT_ERRNO", &rule("ALLOW", "")).is_ok());
+    for (default, sendmsg) in [
+        ("SCMP_ACT_ERRNO", String::new()),
+        ("SCMP_ACT_TRACE", String::new()),
+        ("SCMP_ACT_ALLOW", rule("NOTIFY", "")),
+        ("SCMP_ACT_ALLOW", rule("ERRNO", args)),
+        ("SCMP_ACT_ERRNO", rule("ALLOW", args)),
+    ] {
+        let error = profile(default, &sendmsg).unwrap_err();
+        assert!(error.contains("sendmsg"), "{default} {sendmsg}: {error}");
+    }
 }
 
 /// A word that the table lists and the reader of configurations doesn't know, or the other way round,
