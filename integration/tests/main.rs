@@ -23,4 +23,5 @@ mod limits;
 mod mounts;
 mod namespaces;
 mod restricted_paths;
+mod seccomp;
 mod state_store;

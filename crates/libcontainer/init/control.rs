@@ -65,6 +65,11 @@ pub(crate) fn announce_child(pid: usize, pidfd: i32) -> sys::Result<()> {
     say(Kind::Spawned, pid, Fault::of(Cause::Call), &Detail::none(), Some(pidfd))
 }
 
+/// Hands over the descriptor that an agent answers on.
+pub(crate) fn announce_listener(listener: i32) -> sys::Result<()> {
+    say(Kind::Listener, 0, Fault::of(Cause::Call), &Detail::none(), Some(listener))
+}
+
 /// Says that it is the turn of a hook, and asks for its standard streams.
 pub(crate) fn announce_hook(number: u32) -> sys::Result<()> {
     say(Kind::Hook, number, Fault::of(Cause::Call), &Detail::none(), None)

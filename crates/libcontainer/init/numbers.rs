@@ -63,6 +63,7 @@ numbers! {
     DUP3 = 292, 24;
     PRLIMIT64 = 302, 261;
     SETNS = 308, 268;
+    SECCOMP = 317, 277;
     STATX = 332, 291;
     OPEN_TREE = 428, 428;
     MOVE_MOUNT = 429, 429;
@@ -155,6 +156,8 @@ pub(crate) const PR_CAP_AMBIENT: u32 = 47;
 pub(crate) const PR_CAP_AMBIENT_IS_SET: u32 = 1;
 pub(crate) const PR_CAP_AMBIENT_RAISE: u32 = 2;
 pub(crate) const PR_CAP_AMBIENT_CLEAR_ALL: u32 = 4;
+
+pub(crate) const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
 
 pub(crate) const SIGKILL: u32 = 9;
 pub(crate) const SIGSTOP: u32 = 19;

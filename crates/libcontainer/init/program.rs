@@ -1,9 +1,9 @@
 //! The user's program: its standard streams, its home, where it lies, and execve(2).
 
 use super::format::{Text, Texts};
-use super::protocol::{Cause, Fault};
+use super::protocol::{Cause, Fault, Kind};
 use super::run::Init;
-use super::{memory, numbers as nr, passwd, rootfs, sys};
+use super::{control, memory, numbers as nr, passwd, rootfs, sys};
 
 /// The major number of `/dev/null`, `/dev/zero`, `/dev/urandom` and their like.
 const MEMORY: u32 = 1;
@@ -116,7 +116,8 @@ fn executable(path: Text<'_>) -> sys::Result<()> {
     sys::may_execute(path)
 }
 
-/// execve(2). Returns why it failed; an `Err` means that it was not even tried.
+/// Loads the filter and executes the program: execve(2). Returns why it failed; an `Err` means that it was
+/// not even tried. All that needs a system call is done before the filter is there.
 pub(crate) fn execute(
     init: &Init,
     arguments: Texts<'static>,
@@ -126,6 +127,15 @@ pub(crate) fn execute(
     let home = init.home.map(<[u8]>::as_ptr);
     let arguments = pointers(arguments, None)?;
     let environment = pointers(environment, home)?;
+    control::announce(Kind::Executing)?;
+    if let Some((filter, flags)) = init.filter {
+        // That the kernel took it is all there is to know: whatever would ask may be denied by it.
+        let listener = sys::load_filter(filter, flags)?;
+        if flags & nr::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 {
+            // The host side has seen to it that this call is allowed.
+            control::announce_listener(listener)?;
+        }
+    }
     Ok(sys::execve(program, arguments, environment))
 }
 

@@ -3,8 +3,8 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::control::{self, Detail};
-use super::format::{self, Header, Operation, Reader, Record, Text};
-use super::protocol::{Cause, Fault, Kind, StatusPage};
+use super::format::{self, Header, Instructions, Operation, Reader, Record, Text};
+use super::protocol::{Cause, Fault, StatusPage};
 use super::slots::Slots;
 use super::{
     copy_up, filesystem, flags, hook, identity, memory, mounts, namespaces, numbers as nr, program,
@@ -28,6 +28,8 @@ pub(crate) struct Init {
     pub(crate) program: Option<Text<'static>>,
     /// `HOME=…`, if the configuration has none.
     pub(crate) home: Option<&'static [u8]>,
+    /// The filter to load, with its flags.
+    pub(crate) filter: Option<(Instructions<'static>, u32)>,
     /// Text for the report of a failure.
     pub(crate) detail: Detail,
 }
@@ -97,6 +99,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
         in_working_directory: false,
         program: None,
         home: None,
+        filter: None,
         detail: Detail::none(),
     };
     Ok((init, reader, status))
@@ -229,8 +232,11 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         Op::NoNewPrivileges {} => identity::no_new_privileges(),
         Op::FindProgram { name, candidates } => program::find(init, name, candidates),
         Op::Gate {} => control::gate(init),
+        Op::Filter { program, flags } => {
+            init.filter = Some((program, flags));
+            Ok(())
+        }
         Op::Execute { arguments, environment } => {
-            control::announce(Kind::Executing)?;
             Err(program::execute(init, arguments, environment)?)
         }
     }

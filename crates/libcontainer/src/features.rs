@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::host::HostFacts;
+use crate::seccomp;
 
 /// The oldest version of the runtime-spec whose configurations are understood.
 const OCI_VERSION_MIN: &str = "1.0.0";
@@ -45,7 +46,7 @@ pub struct LinuxFeatures {
     /// How cgroups can be managed.
     pub cgroup: CgroupFeatures,
     /// System call filters.
-    pub seccomp: Switch,
+    pub seccomp: SeccompFeatures,
     /// AppArmor profiles.
     pub apparmor: Switch,
     /// SELinux labels.
@@ -74,6 +75,24 @@ pub struct CgroupFeatures {
     pub systemd_user: bool,
     /// Limits of the rdma controller.
     pub rdma: bool,
+}
+
+/// System call filters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeccompFeatures {
+    /// They can be loaded.
+    pub enabled: bool,
+    /// The actions.
+    pub actions: Vec<&'static str>,
+    /// The operators of comparisons.
+    pub operators: Vec<&'static str>,
+    /// The architectures. One that this machine's kernel has nothing of is accepted, and asks for nothing.
+    pub archs: Vec<&'static str>,
+    /// The flags that are understood.
+    pub known_flags: Vec<&'static str>,
+    /// Those of them that this kernel supports.
+    pub supported_flags: Vec<&'static str>,
 }
 
 /// Something that is there or not.
@@ -138,13 +157,26 @@ impl LinuxFeatures {
                 systemd_user: false,
                 rdma: true,
             },
-            seccomp: NOT_YET,
+            seccomp: SeccompFeatures::new(),
             apparmor: NOT_YET,
             selinux: NOT_YET,
             intel_rdt: IntelRdtFeatures { enabled: false, schemata: false, monitoring: false },
             memory_policy: MemoryPolicyFeatures { modes: Vec::new(), flags: Vec::new() },
             mount_extensions: MountExtensions { idmap: NOT_YET },
             net_devices: NOT_YET,
+        }
+    }
+}
+
+impl SeccompFeatures {
+    fn new() -> Self {
+        Self {
+            enabled: true,
+            actions: seccomp::ACTIONS.to_vec(),
+            operators: seccomp::OPERATORS.to_vec(),
+            archs: seccomp::ARCHITECTURES.to_vec(),
+            known_flags: seccomp::FLAGS.to_vec(),
+            supported_flags: seccomp::FLAGS.to_vec(),
         }
     }
 }

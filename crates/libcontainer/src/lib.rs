@@ -40,6 +40,7 @@ mod init;
 mod launch;
 pub mod plan;
 mod process;
+mod seccomp;
 mod state;
 mod sys;
 

@@ -1,9 +1,9 @@
 //! Memory, signals, limits, namespaces, names: what is about the process itself.
 
-use super::super::format::Text;
+use super::super::format::{Instructions, Text};
 use super::super::numbers as nr;
 use super::super::protocol::Fault;
-use super::{Result, address, address_mut, call, done, fd, text, word};
+use super::{Result, address, address_mut, call, done, fd, filtered, opened, text, word};
 
 /// How a file is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,25 @@ pub(crate) fn sethostname(name: &[u8]) -> Result<()> {
 /// setdomainname(2).
 pub(crate) fn setdomainname(name: &[u8]) -> Result<()> {
     done(nr::SETDOMAINNAME, [address(name), name.len()])
+}
+
+/// struct sock_fprog.
+#[repr(C)]
+struct FilterProgram {
+    length: u16,
+    instructions: usize,
+}
+
+/// seccomp(2): a filter of this process, which answers every call from here on. What is returned is the
+/// descriptor of its listener, if the flags ask for one.
+pub(crate) fn load_filter(filter: Instructions<'_>, flags: u32) -> Result<i32> {
+    const SET_MODE_FILTER: usize = 1;
+    // The host side refuses what is longer than 4096 instructions.
+    let length = u16::try_from(filter.count()).unwrap_or(u16::MAX);
+    let program = FilterProgram { length, instructions: address(filter.bytes()) };
+    let listener = opened(nr::SECCOMP, [SET_MODE_FILTER, flags as usize, address(&program)])?;
+    filtered();
+    Ok(listener)
 }
 
 /// execve(2): returns only a failure.

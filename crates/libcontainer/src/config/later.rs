@@ -67,7 +67,6 @@ const TABLE: &[Later] = &[
             .and_then(|linux| linux.sysctl().as_ref())
             .is_some_and(|sysctl| !sysctl.is_empty())
     }),
-    once("linux.seccomp", |spec| view::linux(spec).is_some_and(|linux| linux.seccomp().is_some())),
     once("linux.mountLabel", |spec| {
         text(view::linux(spec).and_then(|linux| linux.mount_label().as_ref())).is_some()
     }),
@@ -169,7 +168,6 @@ mod tests {
         (r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#, "linux.timeOffsets"),
         (r#"{"linux":{"netDevices":{"eth0":{}}}}"#, "linux.netDevices"),
         (r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#, "linux.sysctl"),
-        (r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#, "linux.seccomp"),
         (r#"{"linux":{"mountLabel":"l"}}"#, "linux.mountLabel"),
         (r#"{"linux":{"intelRdt":{}}}"#, "linux.intelRdt"),
         (r#"{"linux":{"memoryPolicy":{"mode":"MPOL_DEFAULT"}}}"#, "linux.memoryPolicy"),

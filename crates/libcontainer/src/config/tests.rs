@@ -11,16 +11,13 @@ use crate::error::ErrorKind;
 
 /// What each fixture asks for that is refused. No fixture is without a row.
 const FIXTURES: &[(&str, &[&str])] = &[
-    ("buildkit", &["linux.seccomp"]),
-    ("cri-container", &["process.apparmorProfile", "linux.seccomp"]),
-    ("cri-sandbox", &["linux.sysctl", "linux.seccomp"]),
+    ("buildkit", &[]),
+    ("cri-container", &["process.apparmorProfile"]),
+    ("cri-sandbox", &["linux.sysctl"]),
     ("ctr-run", &[]),
     ("devices", &[]),
-    (
-        "docker-27-limits",
-        &["process.terminal", "process.apparmorProfile", "linux.sysctl", "linux.seccomp"],
-    ),
-    ("docker-28", &["process.apparmorProfile", "linux.sysctl", "linux.seccomp"]),
+    ("docker-27-limits", &["process.terminal", "process.apparmorProfile", "linux.sysctl"]),
+    ("docker-28", &["process.apparmorProfile", "linux.sysctl"]),
     ("empty-blocks", &[]),
     (
         "every-property",
@@ -38,7 +35,6 @@ const FIXTURES: &[(&str, &[&str])] = &[
             "linux.timeOffsets",
             "linux.netDevices",
             "linux.sysctl",
-            "linux.seccomp",
             "linux.mountLabel",
             "linux.intelRdt",
             "linux.memoryPolicy",
@@ -50,8 +46,8 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("minimal", &[]),
     ("mount-options", &[]),
     ("no-optional-blocks", &[]),
-    ("podman-5", &["linux.sysctl", "linux.seccomp"]),
-    ("podman-5-rootless", &["linux.sysctl", "linux.seccomp"]),
+    ("podman-5", &["linux.sysctl"]),
+    ("podman-5-rootless", &["linux.sysctl"]),
     ("spec", &["process.terminal"]),
     ("spec-rootless", &["process.terminal"]),
     ("userns", &[]),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{
     Hook, Linux, LinuxDevice, LinuxDeviceCgroup, LinuxIdMapping, LinuxNamespace,
-    LinuxNamespaceType, LinuxResources, Mount, Process, Spec, User,
+    LinuxNamespaceType, LinuxResources, LinuxSeccomp, Mount, Process, Spec, User,
 };
 
 /// The elements of a list that may be absent.
@@ -85,6 +85,10 @@ pub(super) fn readonly_paths(spec: &Spec) -> &[String] {
 
 pub(super) fn rootfs_propagation(spec: &Spec) -> Option<&str> {
     text(linux(spec)?.rootfs_propagation().as_ref())
+}
+
+pub(super) fn seccomp(spec: &Spec) -> Option<&LinuxSeccomp> {
+    linux(spec)?.seccomp().as_ref()
 }
 
 pub(super) fn hostname(spec: &Spec) -> Option<&str> {

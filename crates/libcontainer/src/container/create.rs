@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::geteuid;
+use oci_spec::runtime::Spec;
 
 use super::{Container, CreateOptions, Created, Stdio};
 use crate::bundle::Bundle;
@@ -16,6 +17,7 @@ use crate::host::HostFacts;
 use crate::launch::{self, Executable, Hooks, Host, Streams};
 use crate::plan::{self, HookKind, Plan, Request};
 use crate::process::ProcessId;
+use crate::seccomp::notifies;
 use crate::state::{self, Entry, Intent, Record, Store};
 
 /// Compiles a bundle.
@@ -81,12 +83,20 @@ fn intent(id: &str, bundle: &Bundle, plan: &Plan) -> Result<Intent> {
         cgroup_existed: plan.host.cgroups.exists(),
         own_pid_namespace: plan.own_pid_namespace,
         hooks: plan.hooks.clone(),
+        agent: agent(spec),
         oci_version: spec.version().clone(),
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         created: state::rfc3339(SystemTime::now()),
         owner: geteuid().as_raw(),
         creator: ProcessId::of_caller()?,
     })
+}
+
+/// The agent, if the filter asks one.
+fn agent(spec: &Spec) -> Option<state::Agent> {
+    let profile = spec.linux().as_ref()?.seccomp().as_ref()?;
+    let path = profile.listener_path().as_ref().filter(|_| notifies(profile))?;
+    Some(state::Agent { path: path.clone(), metadata: profile.listener_metadata().clone() })
 }
 
 /// What a create has made so far. Dropping the value removes it, the record last.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{Delete, ExitStatus, State, Status, delete};
 use crate::cgroup;
 use crate::error::{Error, ErrorKind, Result, Warning};
-use crate::launch::{self, Hooks};
+use crate::launch::{self, Agent, Hooks};
 use crate::plan::HookKind;
 use crate::process::{Life, LiveProcess, exit_status};
 use crate::state::{Entry, Record, Store};
@@ -84,14 +84,18 @@ impl Container {
         let init = init.ok_or_else(gone)?;
         let kinds = [HookKind::Poststart];
         let hooks = Hooks::prepare(&record.intent, &kinds, entry.directory())?;
-        launch::open(entry.directory(), &hooks, init.pid())?;
-        hooks.run(HookKind::Poststart, Some(init.pid())).inspect_err(|_| {
-            // That the hook has failed is what the caller is told.
+        let agent = Agent::connect(&record.intent)?;
+        // What has failed is what the caller is told.
+        let kill = || {
             init.signal(libc::SIGKILL).ok();
             if !record.intent.own_pid_namespace {
                 cgroup::kill_all(&record.intent.cgroup).ok();
             }
-        })
+        };
+        let opened = launch::open(entry.directory(), &hooks, agent.as_ref(), init.pid());
+        // Without the agent, what it should decide about would fail in a program that runs.
+        opened.inspect_err(|_| agent.iter().for_each(|_| kill()))?;
+        hooks.run(HookKind::Poststart, Some(init.pid())).inspect_err(|_| kill())
     }
 
     /// Sends a signal (signal(7)) to the first process; SIGKILL, in a container that shares its pid

@@ -9,6 +9,7 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{Mode, fchmod};
 
+use super::agent::Agent;
 use super::conversation::{Received, hear, say_continue};
 use super::hook::Hooks;
 use super::output::Output;
@@ -42,7 +43,12 @@ pub(crate) fn listen(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 /// Opens the gate: returns when init, whose pid is `pid`, has executed the user's program.
-pub(crate) fn open(directory: BorrowedFd<'_>, hooks: &Hooks<'_>, pid: i32) -> Result<()> {
+pub(crate) fn open(
+    directory: BorrowedFd<'_>,
+    hooks: &Hooks<'_>,
+    agent: Option<&Agent<'_>>,
+    pid: i32,
+) -> Result<()> {
     let socket = seqpacket()?;
     connect(socket.as_raw_fd(), &address(directory)?)
         .map_err(|errno| Error::os("connect to the gate", errno as i32))?;
@@ -61,6 +67,11 @@ pub(crate) fn open(directory: BorrowedFd<'_>, hooks: &Hooks<'_>, pid: i32) -> Re
             }
             Received::Message(message, _) if message.kind == Kind::Executing as u32 => {
                 executing = true;
+            }
+            Received::Message(message, Some(listener)) if message.kind == Kind::Listener as u32 => {
+                if let Some(agent) = agent {
+                    agent.hand_over(&listener, pid)?;
+                }
             }
             Received::Message(message, _) if message.kind == Kind::Hook as u32 => {
                 let (output, streams) = hooks.streams(message.a, pid)?;

@@ -34,10 +34,10 @@ pub(crate) struct Hooks<'a> {
     executable: Option<Executable>,
 }
 
-/// The state of a container as hooks read it.
+/// The state of a container as hooks and agents read it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct State<'a> {
+pub(super) struct State<'a> {
     oci_version: &'a str,
     id: &'a str,
     status: &'a str,
@@ -46,6 +46,19 @@ struct State<'a> {
     bundle: &'a Path,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
+}
+
+impl<'a> State<'a> {
+    pub(super) fn new(intent: &'a Intent, status: &'a str, pid: Option<i32>) -> Self {
+        Self {
+            oci_version: &intent.oci_version,
+            id: &intent.id,
+            status,
+            pid,
+            bundle: &intent.bundle,
+            annotations: &intent.annotations,
+        }
+    }
 }
 
 impl<'a> Hooks<'a> {
@@ -126,14 +139,7 @@ impl<'a> Hooks<'a> {
 
     /// The state on the standard input: a sealed file, so that a hook which does not read it is no trouble.
     fn stdin(&self, hook: &Hook, pid: Option<i32>) -> Result<OwnedFd> {
-        let state = State {
-            oci_version: &self.intent.oci_version,
-            id: &self.intent.id,
-            status: hook.kind.status(),
-            pid,
-            bundle: &self.intent.bundle,
-            annotations: &self.intent.annotations,
-        };
+        let state = State::new(self.intent, hook.kind.status(), pid);
         let state = serde_json::to_vec(&state)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("state for {hook}: {e}")))?;
         let file = sealed(c"tare-state", &state, MFdFlags::empty())?;

@@ -286,6 +286,44 @@ impl<'a> Gids<'a> {
     }
 }
 
+/// A filter of system calls: `struct sock_filter`, eight bytes each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instructions<'a>(&'a [u8]);
+
+impl<'a> Instructions<'a> {
+    /// The bytes of whole instructions.
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
+        bytes.len().is_multiple_of(8).then_some(Self(bytes))
+    }
+
+    /// The same bytes.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// How many there are.
+    pub(crate) fn count(self) -> usize {
+        self.0.len() / 8
+    }
+}
+
+impl core::fmt::Debug for Instructions<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} instructions", self.count())
+    }
+}
+
+impl<'a> Field<'a> for Instructions<'a> {
+    fn put(&self, sink: &mut impl Sink) {
+        length(self.0.len()).put(sink);
+        sink.put(self.0);
+    }
+    fn take(reader: &mut Reader<'a>) -> Option<Self> {
+        let length = usize::try_from(u32::take(reader)?).ok()?;
+        Self::from_bytes(reader.bytes(length)?)
+    }
+}
+
 impl core::fmt::Debug for Gids<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.iter()).finish()

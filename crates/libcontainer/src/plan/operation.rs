@@ -1,7 +1,7 @@
 //! The operations: everything that init can do. Compiled into the host side, which writes them, and into
 //! init, which reads and executes them.
 
-use super::format::{Field, Gids, Reader, Sink, Text, Texts};
+use super::format::{Field, Gids, Instructions, Reader, Sink, Text, Texts};
 
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident = $code:literal {
@@ -155,6 +155,9 @@ operations! {
     FindProgram = 80 { name: Text<'a>, candidates: Texts<'a> }
     /// Tells the host side that the container is created, and waits for `start`.
     Gate = 81 {}
+    /// Keeps the filter (seccomp(2)) that `Execute` loads right before execve(2): a profile that denies
+    /// what init does can't stop it half-way.
+    Filter = 83 { program: Instructions<'a>, flags: u32 }
     /// execve(2).
     Execute = 82 { arguments: Texts<'a>, environment: Texts<'a> }
 }

@@ -1,23 +1,32 @@
 //! The user's process: working directory, identity, limits, program.
 
-use oci_spec::runtime::{LinuxNamespaceType, PosixRlimitType, Process, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxSeccomp, PosixRlimitType, Process, Spec};
 
 use super::capabilities;
 use super::compile::Compilation;
 use super::environment::{candidates, value, without_duplicates};
-use super::format::{Gids, Operation};
+use super::format::{Gids, Instructions, Operation};
 use super::hooks::{self, HookKind};
 use super::image::{TextBuf, TextsBuf};
 use crate::error::{Error, ErrorKind, Result};
+use crate::seccomp;
 
 /// The umask of a process whose configuration has none.
 const UMASK: u32 = 0o022;
+
+/// The bit of the capability.
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 fn process<'a>(plan: &Compilation<'a>) -> Result<&'a Process> {
     plan.spec.process().as_ref().ok_or_else(|| {
         Error::new(ErrorKind::InvalidConfig, "process property must not be empty")
             .with_property("process")
     })
+}
+
+/// The filter that is asked for.
+fn profile<'a>(plan: &Compilation<'a>) -> Option<&'a LinuxSeccomp> {
+    plan.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref())
 }
 
 /// The working directory, if the image has none: as root, as other runtimes do.
@@ -52,7 +61,12 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
     plan.image.push("process.user.umask", &Operation::Umask { mask })?;
     let cwd = TextBuf::path(process.cwd())?;
     plan.image.push("process.cwd", &Operation::Chdir { path: cwd.text(), retry: 0 })?;
-    let sets = capabilities::sets(plan);
+    let mut sets = capabilities::sets(plan);
+    if profile(plan).is_some() && process.no_new_privileges() != Some(true) {
+        // To load a filter. It ends with execve(2), which makes the sets anew from what the user has.
+        sets.permitted |= CAP_SYS_ADMIN;
+        sets.effective |= CAP_SYS_ADMIN;
+    }
     let drop = Operation::DropBounding { keep: sets.bounding, last: plan.facts.capabilities.last };
     plan.image.push("process.capabilities.bounding", &drop)?;
     let gids = user.additional_gids().as_deref().unwrap_or(&[]);
@@ -81,6 +95,7 @@ pub(super) fn become_user(plan: &mut Compilation<'_>) -> Result<()> {
 }
 
 /// The program: found now, so that `create` can say that it is missing, and executed behind the gate.
+/// Nothing but execve(2) comes after the filter, so nothing else has to be allowed by it.
 pub(super) fn execute(plan: &mut Compilation<'_>) -> Result<()> {
     let process = process(plan)?;
     let arguments = process.args().as_deref().unwrap_or(&[]);
@@ -92,6 +107,13 @@ pub(super) fn execute(plan: &mut Compilation<'_>) -> Result<()> {
     plan.image.push("process.args", &find)?;
     plan.image.push("process", &Operation::Gate {})?;
     hooks::run(plan, HookKind::StartContainer)?;
+    if let Some(profile) = profile(plan) {
+        let filter = seccomp::compile(profile)?;
+        if let Some(program) = Instructions::from_bytes(&filter.program) {
+            let filter = Operation::Filter { program, flags: filter.flags };
+            plan.image.push("linux.seccomp", &filter)?;
+        }
+    }
     let arguments = TextsBuf::collect(arguments)?;
     let environment = TextsBuf::collect(environment)?;
     let execute =

@@ -16,7 +16,9 @@
 //!
 //! start ── connects to the gate ──▶ init
 //! start ◀── Hook(number) ── init; start ── Continue + standard streams ──▶ init
-//! start ◀── Executing ── init; then the connection closes: executed
+//! start ◀── Executing ── init
+//! start ◀── Listener + descriptor ── init                    if the filter asks an agent
+//!                                                            then the connection closes: executed
 //!
 //! either ◀── Failed ── init                                  at any time; init exits
 //! ```
@@ -38,6 +40,8 @@ pub(crate) enum Kind {
     RuntimeHooks = 6,
     /// Init is going to run hook `a`, and wants its standard streams.
     Hook = 7,
+    /// The filter asks an agent, and the descriptor that the agent answers on comes along.
+    Listener = 8,
 }
 
 /// The bytes of text that a message can carry.

@@ -126,12 +126,21 @@ pub(crate) fn explain(record: Option<&Record<'_>>, fault: Fault, detail: &[u8]) 
     error.context(&property).with_property(name_of(&property))
 }
 
-/// What `start` heard of init: only the program itself is behind the gate.
+/// The number of seccomp(2).
+#[cfg(target_arch = "x86_64")]
+const SECCOMP: u32 = 317;
+#[cfg(target_arch = "aarch64")]
+const SECCOMP: u32 = 277;
+
+/// What `start` heard of init: only the filter and the program itself are behind the gate.
 pub(crate) fn explain_start(fault: Fault, detail: &[u8]) -> Error {
     let error = why(fault, &[], None);
     let Some(errno) = error.errno() else {
         return error.context("start");
     };
+    if fault.call == SECCOMP {
+        return error.context("load the filter").with_property("linux.seccomp");
+    }
     error.in_words(format!("exec {}: {}", printable(detail), errno_text(errno)))
 }
 

@@ -59,6 +59,14 @@ const ATTACH: Names = &[
     (attach::COPY as u64, "a copy"),
 ];
 
+/// Flags of seccomp(2).
+const FILTER: Names = &[
+    (1 << 1, "log"),
+    (1 << 2, "spec_allow"),
+    (1 << 3, "new_listener"),
+    (1 << 5, "wait_killable_recv"),
+];
+
 /// The kernel's names, by number (asm-generic/resource.h).
 const RESOURCES: [&str; 16] = [
     "cpu",
@@ -260,6 +268,10 @@ impl Display for Operation<'_> {
             Self::NoNewPrivileges {} => f.write_str("no new privileges"),
             Self::FindProgram { name, candidates } => write!(f, "find {name:?} in {candidates:?}"),
             Self::Gate {} => f.write_str("created; wait for start"),
+            Self::Filter { program, flags } => {
+                let flags = Bits(flags.into(), FILTER);
+                write!(f, "load a filter of {} instructions, flags {flags}", program.count())
+            }
             Self::Execute { arguments, environment } => {
                 write!(f, "execute {arguments:?} environment {environment:?}")
             }

@@ -45,6 +45,9 @@ pub(crate) struct Intent {
     pub(crate) own_pid_namespace: bool,
     /// Its hooks, in the order of its life.
     pub(crate) hooks: Vec<Hook>,
+    /// The agent that its filter asks.
+    #[serde(default)]
+    pub(crate) agent: Option<Agent>,
     /// The version of the runtime-spec that its configuration complies with.
     pub(crate) oci_version: String,
     /// The annotations of its configuration.
@@ -55,6 +58,15 @@ pub(crate) struct Intent {
     pub(crate) owner: u32,
     /// The process that creates it. Until there is an init, nothing but that can make progress.
     pub(crate) creator: ProcessId,
+}
+
+/// Who decides about system calls that the filter notifies of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Agent {
+    /// Its socket.
+    pub(crate) path: PathBuf,
+    /// What it is told beside the state.
+    pub(crate) metadata: Option<String>,
 }
 
 /// The container's first process.
@@ -147,6 +159,7 @@ pub(super) mod tests {
             cgroup_existed: false,
             own_pid_namespace: true,
             hooks: Vec::new(),
+            agent: None,
             oci_version: "1.3.0".to_string(),
             annotations: BTreeMap::from([("key".to_string(), "\u{e4}\"\n".to_string())]),
             created: "1970-01-01T00:00:00Z".to_string(),

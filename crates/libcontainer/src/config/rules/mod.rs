@@ -14,6 +14,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod resources;
+mod seccomp;
 mod strings;
 
 use std::fmt;
@@ -116,6 +117,7 @@ const SUBJECTS: &[&[Rule]] = &[
     devices::RULES,
     hooks::RULES,
     resources::RULES,
+    seccomp::RULES,
     strings::RULES,
 ];
 

@@ -84,6 +84,9 @@ fn linux(spec: &Spec, visit: &mut Visit<'_>) {
             visit(&|| Property::at(name).index(index), path.as_ref());
         }
     }
+    if let Some(path) = view::seccomp(spec).and_then(|profile| profile.listener_path().as_ref()) {
+        visit(&|| Property::at("linux.seccomp.listenerPath"), path.as_ref());
+    }
     if let Some(path) = view::linux(spec).and_then(|linux| linux.cgroups_path().as_ref()) {
         visit(&|| Property::at("linux.cgroupsPath"), path.as_ref());
     }

@@ -2,7 +2,8 @@
 
 use super::{fixture, host, plan, supported, v2};
 use crate::plan::format::{
-    Gids, HEADER, Header, MOST_RECEIVED, Operation, Reader, Record, Text, Texts, at_end,
+    Gids, HEADER, Header, Instructions, MOST_RECEIVED, Operation, Reader, Record, Text, Texts,
+    at_end,
 };
 
 /// A value for a field of an operation.
@@ -37,6 +38,13 @@ impl Sample for Texts<'_> {
 impl Sample for Gids<'_> {
     fn sample() -> Self {
         Gids::from_bytes(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]).unwrap()
+    }
+}
+
+impl Sample for Instructions<'_> {
+    fn sample() -> Self {
+        Instructions::from_bytes(&[0x20, 0, 1, 2, 4, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0xff, 0x7f])
+            .unwrap()
     }
 }
 
