@@ -16,21 +16,12 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("cri-sandbox", &["linux.sysctl", "linux.seccomp"]),
     ("ctr-run", &[]),
     ("devices", &[]),
-    (
-        "docker-27-limits",
-        &[
-            "process.terminal",
-            "process.apparmorProfile",
-            "linux.sysctl",
-            "linux.seccomp",
-        ],
-    ),
+    ("docker-27-limits", &["process.apparmorProfile", "linux.sysctl", "linux.seccomp"]),
     ("docker-28", &["process.apparmorProfile", "linux.sysctl", "linux.seccomp"]),
     ("empty-blocks", &[]),
     (
         "every-property",
         &[
-            "process.terminal",
             "process.apparmorProfile",
             "process.selinuxLabel",
             "process.scheduler",
@@ -57,8 +48,8 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("no-optional-blocks", &[]),
     ("podman-5", &["linux.sysctl", "linux.seccomp"]),
     ("podman-5-rootless", &["linux.sysctl", "linux.seccomp"]),
-    ("spec", &["process.terminal"]),
-    ("spec-rootless", &["process.terminal"]),
+    ("spec", &[]),
+    ("spec-rootless", &[]),
     ("userns", &[]),
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! The conversation is drawn in `plan/protocol.rs`.
 
+mod console;
 mod conversation;
 mod executable;
 mod gate;
@@ -12,6 +13,7 @@ mod output;
 mod serve;
 mod spawn;
 
+pub(crate) use console::send as send_console;
 pub(crate) use executable::Executable;
 pub(crate) use gate::{listen, open};
 pub(crate) use hook::Hooks;

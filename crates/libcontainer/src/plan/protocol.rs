@@ -11,6 +11,7 @@
 //! host ── Continue ──▶ init
 //! host ◀── Hook(number) ── init                              for each that init runs
 //! host ── Continue + standard streams ──▶ init
+//! host ◀── Console + master end ── init                      if there is a terminal
 //! host ◀── Created ── init                                   host records it; from here on init is
 //! host ── Continue ──▶ init                                  on its own and closes the pair
 //!
@@ -38,6 +39,8 @@ pub(crate) enum Kind {
     RuntimeHooks = 6,
     /// Init is going to run hook `a`, and wants its standard streams.
     Hook = 7,
+    /// The terminal is there: the descriptor of its master end comes along.
+    Console = 8,
 }
 
 /// The bytes of text that a message can carry.
@@ -123,6 +126,8 @@ causes! {
     HookKilled: "the hook was killed",
     /// A hook was killed at its deadline.
     HookTimeout: "hook ran past specified timeout",
+    /// Something else than the multiplexer of a devpts on `/dev/pts/ptmx`.
+    NotMultiplexer: "/dev/pts/ptmx is not the multiplexer of a devpts",
     /// A panic, which should not be.
     Panic: "init panicked",
 }
