@@ -24,3 +24,4 @@ mod mounts;
 mod namespaces;
 mod restricted_paths;
 mod state_store;
+mod terminal;
