@@ -55,10 +55,7 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 say_continue(init.control.as_fd(), &files)?;
             }
             kind if kind == Kind::Console as u32 => {
-                // The kernel drops a descriptor that it can't install, and does not say why.
-                let lost = || Error::os("recvmsg(master end of the terminal)", libc::EMFILE);
-                let taken = descriptor.ok_or_else(lost).and_then(&mut *host.console);
-                taken.map_err(|error| error.with_property("process.terminal"))?;
+                take_console(host, descriptor)?;
             }
             kind if kind == Kind::Created as u32 => {
                 (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
@@ -111,6 +108,16 @@ fn second_stage(
     init.replace(pid, pidfd)?;
     born(init, plan)?;
     say_continue(init.control.as_fd(), &[])
+}
+
+/// The terminal is there.
+fn take_console(host: &mut Host<'_>, master: Option<OwnedFd>) -> Result<()> {
+    // The kernel drops a descriptor that it can't install, and does not say why.
+    let lost = || Error::os("recvmsg(master end of the terminal)", libc::EMFILE);
+    master
+        .ok_or_else(lost)
+        .and_then(&mut *host.console)
+        .map_err(|error| error.with_property("process.terminal"))
 }
 
 /// The container's first process exists.
