@@ -42,7 +42,7 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
         };
         let (message, descriptor) = match received {
             Received::Message(message, descriptor) => (message, descriptor),
-            Received::HungUp => return Err(killed(init, host)),
+            Received::HungUp => return Err(killed(init, host.plan, Some(host.cgroup))),
         };
         match message.kind {
             kind if kind == Kind::Spawned as u32 => {
@@ -92,7 +92,7 @@ pub(super) fn execute(init: &mut Init, plan: &Plan) -> Result<()> {
             }
             Received::Message(message, _) => return Err(failed(plan, &message)),
             Received::HungUp if executing => return Ok(()),
-            Received::HungUp => return Err(killed(init, plan)),
+            Received::HungUp => return Err(killed(init, plan, None)),
         }
     }
 }
@@ -142,15 +142,17 @@ fn failed(plan: &Plan, message: &Message) -> Error {
 }
 
 /// Init has ended without a word: the kernel killed it, or somebody else did.
-fn killed(init: &mut Init, host: &Host<'_>) -> Error {
+fn killed(init: &mut Init, plan: &Plan, cgroup: Option<&Cgroup>) -> Error {
     let operation = init.operation();
     let how = match init.end() {
-        Ok(ExitStatus::Signaled(libc::SIGKILL)) if host.cgroup.has_killed_for_memory() => {
+        Ok(ExitStatus::Signaled(libc::SIGKILL))
+            if cgroup.is_some_and(Cgroup::has_killed_for_memory) =>
+        {
             "container init was OOM-killed (memory limit too low?)".to_string()
         }
         Ok(ExitStatus::Signaled(signal)) => format!("init was killed by signal {signal}"),
         Ok(ExitStatus::Exited(status)) => format!("init exited with status {status}"),
         Err(error) => return error.context("init has ended"),
     };
-    explain_killed(record(&host.plan.image, operation).as_ref(), &how)
+    explain_killed(record(&plan.image, operation).as_ref(), &how)
 }
