@@ -115,6 +115,11 @@ const BEFORE: &[(&str, Wanted, Wanted)] = &[
         |op| matches!(op, Op::Terminal { .. }),
     ),
     (
+        "hooks before the terminal, which is not theirs",
+        |op| matches!(op, Op::RuntimeHooks {}),
+        |op| matches!(op, Op::Terminal { .. }),
+    ),
+    (
         "the terminal before paths are restricted",
         |op| matches!(op, Op::Terminal { .. }),
         |op| matches!(op, Op::Mask { .. } | Op::MakeReadonly { .. }),
