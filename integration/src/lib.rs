@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod process;
 pub mod rootfs;
 pub mod runtime;
+pub mod terminal;
 
 pub use bundle::Bundle;
 pub use outcome::{Outcome, finish, until};

@@ -25,3 +25,4 @@ mod namespaces;
 mod restricted_paths;
 mod seccomp;
 mod state_store;
+mod terminal;

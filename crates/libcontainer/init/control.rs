@@ -81,6 +81,11 @@ pub(crate) fn runtime_hooks() -> sys::Result<()> {
     wait_for_continue(&mut [-1; sys::MOST_DESCRIPTORS]).map(drop)
 }
 
+/// Hands the master end of the container's terminal to the host side.
+pub(crate) fn hand_over_console(master: i32) -> sys::Result<()> {
+    say(Kind::Console, 0, Fault::of(Cause::Call), &Detail::none(), Some(master))
+}
+
 /// Waits until the peer says go on. It may send descriptors; how many came is returned.
 pub(crate) fn wait_for_continue(
     descriptors: &mut [i32; sys::MOST_DESCRIPTORS],

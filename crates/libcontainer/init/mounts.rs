@@ -91,7 +91,7 @@ fn target(root: i32, mount: i32, path: Text<'_>, flags: u32) -> sys::Result<i32>
 }
 
 /// A detached copy of what is open, and with `AT_RECURSIVE` of what is mounted below it.
-fn copy(of: i32, flags: u32) -> sys::Result<i32> {
+pub(crate) fn copy(of: i32, flags: u32) -> sys::Result<i32> {
     let here = Text::from_bytes_with_nul(b"\0").ok_or(Fault::of(Cause::BadPlan))?;
     let flags = flags | nr::AT_EMPTY_PATH | nr::OPEN_TREE_CLONE | nr::OPEN_TREE_CLOEXEC;
     sys::open_tree(of, here, flags)

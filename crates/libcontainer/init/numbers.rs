@@ -84,6 +84,7 @@ pub(crate) const EINTR: u32 = 4;
 pub(crate) const EAGAIN: u32 = 11;
 pub(crate) const EACCES: u32 = 13;
 pub(crate) const EEXIST: u32 = 17;
+pub(crate) const EXDEV: u32 = 18;
 pub(crate) const ENOTDIR: u32 = 20;
 pub(crate) const EISDIR: u32 = 21;
 pub(crate) const EINVAL: u32 = 22;
@@ -114,6 +115,7 @@ pub(crate) const O_NOFOLLOW: u64 = 0o400_000;
 #[cfg(target_arch = "aarch64")]
 pub(crate) const O_NOFOLLOW: u64 = 0o100_000;
 
+pub(crate) const RESOLVE_NO_XDEV: u64 = 1;
 pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 2;
 pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 4;
 pub(crate) const RESOLVE_BENEATH: u64 = 8;
@@ -144,6 +146,12 @@ pub(crate) const ST_NOSYMFOLLOW: u64 = 0x2000;
 pub(crate) const MNT_DETACH: u32 = 2;
 
 pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+pub(crate) const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+
+pub(crate) const TIOCSCTTY: u32 = 0x540e;
+pub(crate) const TIOCSWINSZ: u32 = 0x5414;
+pub(crate) const TIOCGPTPEER: u32 = 0x5441;
+pub(crate) const TIOCSPTLCK: u32 = 0x4004_5431;
 
 pub(crate) const PR_SET_PDEATHSIG: u32 = 1;
 pub(crate) const PR_SET_DUMPABLE: u32 = 4;

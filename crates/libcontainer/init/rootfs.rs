@@ -67,6 +67,25 @@ pub(crate) fn file(root: i32, path: Text<'_>) -> sys::Result<i32> {
     }
 }
 
+/// Opens a file that is no symbolic link, or makes an empty one.
+pub(crate) fn ordinary_file(root: i32, path: Text<'_>) -> sys::Result<i32> {
+    let walk = Walk::new(path)?;
+    let (parent, name) = walk.parent(root)?;
+    let mut buffer = [0; PATH_MAX];
+    let opened = terminated(name, &mut buffer).and_then(|name| {
+        let resolve = nr::RESOLVE_BENEATH | nr::RESOLVE_NO_SYMLINKS;
+        match sys::openat2(parent, name, nr::O_PATH, 0, resolve) {
+            Err(fault) if fault.errno == nr::ENOENT => {
+                sys::mknodat(parent, name, nr::S_IFREG | FILE_MODE, 0)?;
+                sys::openat2(parent, name, nr::O_PATH, 0, resolve)
+            }
+            other => other,
+        }
+    });
+    sys::close(parent);
+    opened
+}
+
 /// Opens a directory to which no symbolic link leads: procfs and sysfs must lie where their name says
 /// (CVE-2023-27561).
 pub(crate) fn ordinary_directory(root: i32, path: Text<'_>) -> sys::Result<i32> {

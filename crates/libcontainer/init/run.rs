@@ -8,7 +8,7 @@ use super::protocol::{Cause, Fault, StatusPage};
 use super::slots::Slots;
 use super::{
     copy_up, filesystem, flags, hook, identity, memory, mounts, namespaces, numbers as nr, program,
-    rootfs, sys,
+    rootfs, sys, terminal,
 };
 
 /// What init knows while it runs.
@@ -202,6 +202,7 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
             rootfs::node(init.root, path, mode, (major, minor), (uid, gid))
         }
         Op::Symlink { target, path } => rootfs::symlink(init.root, target, path),
+        Op::Terminal { columns, rows } => terminal::make(init, columns, rows),
         Op::Mask { path, null, empty } => mounts::mask(init, path, null, empty),
         Op::MakeReadonly { path, by_mount } => mounts::make_readonly(init, path, by_mount != 0),
         Op::PivotRoot {} => mounts::pivot_root(init),

@@ -23,6 +23,7 @@ mod rootfs;
 mod run;
 mod slots;
 mod sys;
+mod terminal;
 
 #[allow(dead_code, reason = "some of it is for the host side alone")]
 #[path = "../src/plan/format.rs"]

@@ -33,5 +33,7 @@ pub(crate) mod run;
 pub(crate) mod slots;
 #[path = "../init/sys/mod.rs"]
 pub(crate) mod sys;
+#[path = "../init/terminal.rs"]
+pub(crate) mod terminal;
 
 use crate::plan::{format, protocol};

@@ -4,16 +4,19 @@
 
 mod args;
 mod commands;
+mod console_socket;
 mod listen_fds;
 mod logger;
 mod owner;
 mod pid_file;
+mod relay;
 mod rfc3339;
 mod setuid;
 mod signals;
 mod state_json;
 mod state_root;
 mod table;
+mod terminal;
 mod text;
 
 use std::ffi::{OsStr, OsString};

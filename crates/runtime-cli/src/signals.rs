@@ -11,11 +11,19 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 
+use crate::relay::{Left, Relay};
 use crate::text;
 
 /// The signals that come to this process, held back from the moment that the value is made.
 #[derive(Debug)]
 pub(crate) struct Signals(SignalFd);
+
+/// Whether the container's first process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Alive,
+    Ended,
+}
 
 /// What to do about a signal.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +32,8 @@ enum Reaction {
     Forward,
     /// A child has ended: the container's processes become ours when their parents end.
     Reap,
+    /// The terminal that we were started at has another size.
+    Resize,
     /// Nothing.
     Ignore,
 }
@@ -39,49 +49,86 @@ impl Signals {
             .context("signalfd")
     }
 
-    /// Forwards signals until `ended`, the pidfd of the container's first process, says that it has
-    /// ended. `pid` is its pid: its exit status is left for the container to collect.
+    /// Forwards signals, and what the terminals say, until `ended`, the pidfd of the container's first
+    /// process, says that it has ended, and all that it has written was copied. `pid` is its pid: its
+    /// exit status is left for the container to collect.
     pub(crate) fn forward_until(
         &self,
         ended: BorrowedFd<'_>,
         container: &Container,
         pid: i32,
+        mut relay: Option<Relay>,
     ) -> anyhow::Result<ExitStatus> {
+        let mut life = Life::Alive;
         loop {
-            let mut fds = [self.0.as_fd(), ended].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(text::errno(errno).context("poll")),
+            self.wait(relay.as_ref(), (life == Life::Alive).then_some(ended))?;
+            let forwarded = self.react(container, pid, relay.as_ref())?;
+            // Nobody was left to forward a signal to: it is for us, who can't get the output written.
+            let is_cut_short = forwarded && life == Life::Ended;
+            // Before the copying: what it has written by then is there to be read.
+            if life == Life::Alive && has_ended(ended)? {
+                life = Life::Ended;
             }
-            let has_ended = fds[1].any() == Some(true);
-            self.react(container, pid)?;
-            if has_ended {
+            let left = relay.as_mut().map_or(Left::Nothing, Relay::copy);
+            if life == Life::Ended && (left == Left::Nothing || is_cut_short) {
                 return Ok(container.wait()?);
             }
         }
     }
 
-    fn react(&self, container: &Container, pid: i32) -> anyhow::Result<()> {
+    fn wait(&self, relay: Option<&Relay>, ended: Option<BorrowedFd<'_>>) -> anyhow::Result<()> {
+        let mut fds = vec![PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        fds.extend(ended.map(|ended| PollFd::new(ended, PollFlags::POLLIN)));
+        if let Some(relay) = relay {
+            relay.wanted(&mut fds);
+        }
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(text::errno(errno).context("poll")),
+        }
+    }
+
+    /// Whether a signal was forwarded, or could not be because there is no process.
+    fn react(
+        &self,
+        container: &Container,
+        pid: i32,
+        relay: Option<&Relay>,
+    ) -> anyhow::Result<bool> {
+        let mut forwarded = false;
         while let Some(info) = self.0.read_signal().map_err(text::errno).context("read signalfd")? {
             let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
             match reaction(signal) {
                 Reaction::Ignore => {}
                 Reaction::Reap => reap_all_but(pid),
-                // A process that has just ended can't be signalled: the pidfd tells that.
-                Reaction::Forward => match container.kill(signal) {
-                    Ok(()) => log::debug!("forwarded signal {signal}"),
-                    Err(error) => log::debug!("forward signal {signal}: {error}"),
-                },
+                Reaction::Resize => relay.into_iter().for_each(Relay::resize),
+                Reaction::Forward => {
+                    forwarded = true;
+                    // A process that has just ended can't be signalled: the pidfd tells that.
+                    match container.kill(signal) {
+                        Ok(()) => log::debug!("forwarded signal {signal}"),
+                        Err(error) => log::debug!("forward signal {signal}: {error}"),
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(forwarded)
     }
+}
+
+/// Whether the process of a pidfd has ended.
+fn has_ended(process: BorrowedFd<'_>) -> anyhow::Result<bool> {
+    poll(&mut [PollFd::new(process, PollFlags::POLLIN)], PollTimeout::ZERO)
+        .map(|count| count > 0)
+        .map_err(text::errno)
+        .context("poll")
 }
 
 fn reaction(signal: i32) -> Reaction {
     match Signal::try_from(signal) {
         Ok(Signal::SIGCHLD) => Reaction::Reap,
-        Ok(Signal::SIGWINCH | Signal::SIGURG) => Reaction::Ignore,
+        Ok(Signal::SIGWINCH) => Reaction::Resize,
+        Ok(Signal::SIGURG) => Reaction::Ignore,
         // Signals without a name are the real-time ones.
         Ok(_) | Err(_) => Reaction::Forward,
     }
@@ -134,7 +181,8 @@ mod tests {
         for signal in 1..=64 {
             let expected = match signal {
                 17 => Reaction::Reap,
-                23 | 28 => Reaction::Ignore,
+                23 => Reaction::Ignore,
+                28 => Reaction::Resize,
                 _ => Reaction::Forward,
             };
             assert_eq!(reaction(signal), expected, "{signal}");

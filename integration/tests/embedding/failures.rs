@@ -186,10 +186,10 @@ const CASES: &[Case] = &[
     ),
     (
         |c| c["process"]["terminal"] = json!(true),
-        ErrorKind::Unsupported,
+        ErrorKind::InvalidConfig,
         Some("process.terminal"),
         None,
-        "process.terminal: not supported by this version",
+        "process.terminal: nobody is there to get the master end of the terminal",
     ),
     (
         |c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"}),

@@ -16,4 +16,5 @@ mod failures;
 mod odd_callers;
 mod own_process;
 mod stdio;
+mod terminal;
 mod waiting;

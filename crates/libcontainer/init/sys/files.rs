@@ -47,6 +47,16 @@ pub(crate) fn ioctl<T>(on: i32, request: u32, argument: &mut T) -> Result<()> {
     done(nr::IOCTL, [fd(on), request as usize, address_mut(argument)])
 }
 
+/// ioctl(2) with a number, or with nothing.
+pub(crate) fn ioctl_number(on: i32, request: u32, argument: u64) -> Result<()> {
+    done(nr::IOCTL, [fd(on), request as usize, word(argument)])
+}
+
+/// ioctl(2) that opens something.
+pub(crate) fn ioctl_open(on: i32, request: u32, flags: u64) -> Result<i32> {
+    opened(nr::IOCTL, [fd(on), request as usize, word(flags)])
+}
+
 /// fchdir(2).
 pub(crate) fn fchdir(to: i32) -> Result<()> {
     done(nr::FCHDIR, [fd(to)])

@@ -4,7 +4,7 @@
 //! What asks for nothing is accepted: an empty object, list or string. A row leaves this table with the
 //! commit that executes it.
 
-use oci_spec::runtime::{Mount, Process, Spec};
+use oci_spec::runtime::{Mount, Spec};
 
 use super::MAX_FINDINGS;
 use super::property::Property;
@@ -26,7 +26,6 @@ enum Asked {
 }
 
 const TABLE: &[Later] = &[
-    once("process.terminal", |spec| view::process(spec).and_then(Process::terminal) == Some(true)),
     once("process.apparmorProfile", |spec| {
         text(view::process(spec).and_then(|p| p.apparmor_profile().as_ref())).is_some()
     }),
@@ -143,7 +142,6 @@ mod tests {
     }
 
     const ROWS: &[(&str, &str)] = &[
-        (r#"{"process":{"cwd":"/","terminal":true}}"#, "process.terminal"),
         (r#"{"process":{"cwd":"/","apparmorProfile":"p"}}"#, "process.apparmorProfile"),
         (r#"{"process":{"cwd":"/","selinuxLabel":"l"}}"#, "process.selinuxLabel"),
         (r#"{"process":{"cwd":"/","scheduler":{"policy":"SCHED_OTHER"}}}"#, "process.scheduler"),
@@ -187,7 +185,7 @@ mod tests {
             "{}",
             r#"{"hooks":{},"linux":{"sysctl":{},"timeOffsets":{},"netDevices":{},"seccomp":null,"mountLabel":"","resources":{}}}"#,
             r#"{"hooks":{"prestart":[],"createRuntime":[],"createContainer":[],"startContainer":[],"poststart":[],"poststop":[]}}"#,
-            r#"{"process":{"cwd":"/","terminal":false,"apparmorProfile":"","selinuxLabel":"","execCPUAffinity":{"initial":"","final":""}}}"#,
+            r#"{"process":{"cwd":"/","terminal":true,"apparmorProfile":"","selinuxLabel":"","execCPUAffinity":{"initial":"","final":""}}}"#,
             r#"{"mounts":[{"destination":"/","uidMappings":[],"gidMappings":null,"options":["bind","noidmap"]}]}"#,
             r#"{"linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]},"devices":[{"path":"/dev/x","type":"c","major":1,"minor":3}]}}"#,
         ] {

@@ -129,6 +129,12 @@ impl Config {
         view::list(view::process(&self.spec).and_then(|process| process.args().as_ref()))
     }
 
+    /// Whether the process has a terminal (`process.terminal`).
+    #[must_use]
+    pub fn has_terminal(&self) -> bool {
+        view::process(&self.spec).and_then(Process::terminal) == Some(true)
+    }
+
     /// The environment: each string has a `=` that isn't its first byte.
     #[must_use]
     pub fn env(&self) -> &[String] {

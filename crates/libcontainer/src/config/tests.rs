@@ -16,13 +16,12 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("cri-sandbox", &["linux.sysctl"]),
     ("ctr-run", &[]),
     ("devices", &[]),
-    ("docker-27-limits", &["process.terminal", "process.apparmorProfile", "linux.sysctl"]),
+    ("docker-27-limits", &["process.apparmorProfile", "linux.sysctl"]),
     ("docker-28", &["process.apparmorProfile", "linux.sysctl"]),
     ("empty-blocks", &[]),
     (
         "every-property",
         &[
-            "process.terminal",
             "process.apparmorProfile",
             "process.selinuxLabel",
             "process.scheduler",
@@ -48,8 +47,8 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("no-optional-blocks", &[]),
     ("podman-5", &["linux.sysctl"]),
     ("podman-5-rootless", &["linux.sysctl"]),
-    ("spec", &["process.terminal"]),
-    ("spec-rootless", &["process.terminal"]),
+    ("spec", &[]),
+    ("spec-rootless", &[]),
     ("userns", &[]),
 ];
 

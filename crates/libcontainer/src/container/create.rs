@@ -9,7 +9,7 @@ use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::geteuid;
 use oci_spec::runtime::Spec;
 
-use super::{Container, CreateOptions, Created, Stdio};
+use super::{Console, Container, CreateOptions, Created, Stdio};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -30,7 +30,7 @@ pub(super) fn plan(
     let request = Request {
         id,
         bundle: bundle.directory(),
-        has_stdio: !matches!(options.stdio, Stdio::Inherit),
+        has_stdio: !matches!(options.stdio, Stdio::Inherit) && !bundle.config().has_terminal(),
         preserve_fds: options.preserve_fds,
         pivot: options.pivot,
     };
@@ -46,13 +46,26 @@ pub(super) fn create(
     facts: &HostFacts,
 ) -> Result<Created> {
     state::check_id(id)?;
+    check_console(bundle.config().has_terminal(), &options.console)?;
     let plan = plan(id, bundle, options, facts)?;
     check_rootfs(&plan.rootfs)?;
     let record = Record::new(intent(id, bundle, &plan)?);
     let mut made = Made::begin(store, record, &plan)?;
-    let process = made.launch(options, &plan, facts)?;
+    let (process, console) = made.launch(options, &plan, facts)?;
     made.keep();
-    Ok(Created { container: Container::new(store.clone(), id, process), warnings: plan.warnings })
+    let container = Container::new(store.clone(), id, process);
+    Ok(Created { container, console, warnings: plan.warnings })
+}
+
+/// Somebody must be there for a terminal, and a terminal for who waits for it.
+fn check_console(has_terminal: bool, console: &Console) -> Result<()> {
+    let wrong = match console {
+        Console::None if has_terminal => "nobody is there to get the master end of the terminal",
+        Console::Socket(_) if !has_terminal => "there is a console socket, but no terminal",
+        _ => return Ok(()),
+    };
+    let message = format!("process.terminal: {wrong}");
+    Err(Error::new(ErrorKind::InvalidConfig, message).with_property("process.terminal"))
 }
 
 /// The root filesystem must be there, and no link: what it is mounted from is what its path says.
@@ -117,13 +130,14 @@ impl Made {
     }
 
     /// Spawns init and serves it until the container is created and that is on record. The v1 cgroups
-    /// are made while init works already.
+    /// are made while init works already. Returns the pidfd of its first process, and the master end of
+    /// its terminal if the caller wants it back.
     fn launch(
         &mut self,
         options: &CreateOptions,
         plan: &Plan,
         facts: &HostFacts,
-    ) -> Result<Option<OwnedFd>> {
+    ) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
         let (Some(entry), Some(cgroup)) = (&self.entry, &mut self.cgroup) else {
             return Err(Error::new(ErrorKind::Internal, "launched twice"));
         };
@@ -153,9 +167,18 @@ impl Made {
             self.record.init = Some(state::Init { process, executable: executable.inode() });
             entry.write(&self.record)
         };
-        launch::serve(init, &mut Host { plan, cgroup, hooks: &hooks, created: &mut created })
+        let mut returned = None;
+        let mut console = |master: OwnedFd| match &options.console {
+            Console::Socket(socket) => launch::send_console(socket.as_fd(), &master),
+            _ => {
+                returned = Some(master);
+                Ok(())
+            }
+        };
+        let (created, console) = (&mut created, &mut console);
+        launch::serve(init, &mut Host { plan, cgroup, hooks: &hooks, created, console })
             .context(|| "unable to start container process")?;
-        Ok(self.init.take().and_then(launch::Init::release))
+        Ok((self.init.take().and_then(launch::Init::release), returned))
     }
 
     fn keep(mut self) {

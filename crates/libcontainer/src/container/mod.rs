@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod lifecycle;
 mod runtime;
+mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 pub use lifecycle::Container;
 pub use runtime::Runtime;
+pub use window::WindowSize;
 
 use crate::error::{Result, Warning};
 
@@ -27,10 +29,12 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
     /// How the root filesystem becomes `/`.
     pub pivot: Pivot,
+    /// Who gets the master end of the terminal.
+    pub console: Console,
 }
 
 impl CreateOptions {
-    /// The caller's standard streams, no further descriptors, pivot_root(2).
+    /// The caller's standard streams, no further descriptors, pivot_root(2), no terminal.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -56,9 +60,17 @@ impl CreateOptions {
         self.pivot = pivot;
         self
     }
+
+    /// Sets who gets the master end of the terminal.
+    #[must_use]
+    pub fn console(mut self, console: Console) -> Self {
+        self.console = console;
+        self
+    }
 }
 
-/// The standard streams of a container's process.
+/// The standard streams of a container's process. If it has a terminal (`process.terminal`), that is what
+/// they are, and this is not used.
 #[non_exhaustive]
 #[derive(Debug, Default)]
 pub enum Stdio {
@@ -70,6 +82,21 @@ pub enum Stdio {
     /// These, as standard input, output and error. The container has copies of its own: drop the options
     /// after `create`, or a reader of a pipe never sees its end.
     Fds([OwnedFd; 3]),
+}
+
+/// Who gets the master end of the terminal that the configuration asks for (`process.terminal`): what is
+/// written to it is typed at the terminal, what the container writes is read from it (pty(7)).
+#[non_exhaustive]
+#[derive(Debug, Default)]
+pub enum Console {
+    /// Nobody: a configuration that asks for a terminal is refused.
+    #[default]
+    None,
+    /// Who listens at the other end of this connected Unix socket. One message brings the descriptor
+    /// (`SCM_RIGHTS`). A configuration without a terminal is refused.
+    Socket(OwnedFd),
+    /// The caller, in [`Created::console`].
+    Return,
 }
 
 /// How the root filesystem becomes `/`.
@@ -89,6 +116,9 @@ pub enum Pivot {
 pub struct Created {
     /// The container, in the state `created`.
     pub container: Container,
+    /// The master end of its terminal, if there is one and [`Console::Return`] asked for it. To close it
+    /// hangs the terminal up.
+    pub console: Option<OwnedFd>,
     /// What was left out, as the specification says.
     pub warnings: Vec<Warning>,
 }

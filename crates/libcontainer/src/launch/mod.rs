@@ -3,6 +3,7 @@
 //! The conversation is drawn in `plan/protocol.rs`.
 
 mod agent;
+mod console;
 mod conversation;
 mod executable;
 mod gate;
@@ -14,6 +15,7 @@ mod serve;
 mod spawn;
 
 pub(crate) use agent::Agent;
+pub(crate) use console::send as send_console;
 pub(crate) use executable::Executable;
 pub(crate) use gate::{listen, open};
 pub(crate) use hook::Hooks;

@@ -21,6 +21,8 @@ pub(crate) struct Host<'a> {
     pub(crate) hooks: &'a Hooks<'a>,
     /// Puts on record that the container is created, by this process.
     pub(crate) created: &'a mut dyn FnMut(ProcessId) -> Result<()>,
+    /// Takes the master end of the container's terminal.
+    pub(crate) console: &'a mut dyn FnMut(OwnedFd) -> Result<()>,
 }
 
 /// Answers init's requests until it stands at the gate and that is on record.
@@ -51,6 +53,9 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 let files = host.cgroup.join_files()?;
                 let files: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
                 say_continue(init.control.as_fd(), &files)?;
+            }
+            kind if kind == Kind::Console as u32 => {
+                take_console(host, descriptor)?;
             }
             kind if kind == Kind::Created as u32 => {
                 (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
@@ -103,6 +108,16 @@ fn second_stage(
     init.replace(pid, pidfd)?;
     born(init, plan)?;
     say_continue(init.control.as_fd(), &[])
+}
+
+/// The terminal is there.
+fn take_console(host: &mut Host<'_>, master: Option<OwnedFd>) -> Result<()> {
+    // The kernel drops a descriptor that it can't install, and does not say why.
+    let lost = || Error::os("recvmsg(master end of the terminal)", libc::EMFILE);
+    master
+        .ok_or_else(lost)
+        .and_then(&mut *host.console)
+        .map_err(|error| error.with_property("process.terminal"))
 }
 
 /// The container's first process exists.

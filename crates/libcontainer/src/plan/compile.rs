@@ -59,6 +59,7 @@ pub(crate) fn compile(config: &Config, request: &Request<'_>, facts: &HostFacts)
     let kept = mounts::attach_all(&mut plan, bound)?;
     devices::make(&mut plan, nodes)?;
     hooks::create(&mut plan)?;
+    process::make_terminal(&mut plan)?;
     process::make_working_directory(&mut plan)?;
     process::find_home(&mut plan)?;
     root::restrict_paths(&mut plan)?;

@@ -109,6 +109,10 @@ operations! {
     MakeNode = 41 { path: Text<'a>, mode: u32, major: u32, minor: u32, uid: u32, gid: u32 }
     /// symlinkat(2), unless something is there.
     Symlink = 42 { target: Text<'a>, path: Text<'a> }
+    /// A pseudoterminal of the container's devpts: ioctl(2) `TIOCSPTLCK`, `TIOCGPTPEER`, `TIOCSWINSZ`,
+    /// `TIOCSCTTY`. It covers `/dev/console` and becomes the standard streams; its master end goes to
+    /// the host side.
+    Terminal = 45 { columns: u32, rows: u32 }
 
     // 50 to 59: the root
     /// Binds a path onto itself, read-only with everything below it; `by_mount`, by mount(2), without that.

@@ -29,6 +29,25 @@ fn profile<'a>(plan: &Compilation<'a>) -> Option<&'a LinuxSeccomp> {
     plan.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref())
 }
 
+/// The terminal, on a devpts that is among the mounts. It covers `/dev/console`, which is made if it is
+/// missing: before anything is masked or becomes read-only.
+pub(super) fn make_terminal(plan: &mut Compilation<'_>) -> Result<()> {
+    let process = process(plan)?;
+    if process.terminal() != Some(true) {
+        return Ok(());
+    }
+    let size = process.console_size();
+    let number = |of: u64| {
+        u16::try_from(of).map(u32::from).map_err(|_e| {
+            Error::new(ErrorKind::InvalidConfig, format!("process.consoleSize: {of} is too much"))
+                .with_property("process.consoleSize")
+        })
+    };
+    let columns = number(size.map_or(0, |size| size.width()))?;
+    let rows = number(size.map_or(0, |size| size.height()))?;
+    plan.image.push("process.terminal", &Operation::Terminal { columns, rows })
+}
+
 /// The working directory, if the image has none: as root, as other runtimes do.
 pub(super) fn make_working_directory(plan: &mut Compilation<'_>) -> Result<()> {
     let path = TextBuf::path(process(plan)?.cwd())?;

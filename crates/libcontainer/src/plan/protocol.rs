@@ -11,6 +11,7 @@
 //! host ── Continue ──▶ init
 //! host ◀── Hook(number) ── init                              for each that init runs
 //! host ── Continue + standard streams ──▶ init
+//! host ◀── Console + master end ── init                      if there is a terminal
 //! host ◀── Created ── init                                   host records it; from here on init is
 //! host ── Continue ──▶ init                                  on its own and closes the pair
 //!
@@ -29,19 +30,21 @@ pub(crate) enum Kind {
     /// The second stage was cloned: `a` is its pid, and its pidfd comes along.
     Spawned = 1,
     /// Init wants to join its v1 cgroups.
-    Cgroups = 2,
+    Cgroups,
     /// Init stands at the gate.
-    Created = 3,
+    Created,
     /// Init is about to execute the user's program.
-    Executing = 4,
+    Executing,
     /// Init failed in operation `a`: see [`Fault`].
-    Failed = 5,
+    Failed,
     /// It is the turn of the hooks that the host side runs.
-    RuntimeHooks = 6,
+    RuntimeHooks,
     /// Init is going to run hook `a`, and wants its standard streams.
-    Hook = 7,
+    Hook,
     /// The filter asks an agent, and the descriptor that the agent answers on comes along.
-    Listener = 8,
+    Listener,
+    /// The terminal is there: the descriptor of its master end comes along.
+    Console,
 }
 
 /// The bytes of text that a message can carry.
@@ -127,6 +130,8 @@ causes! {
     HookKilled: "the hook was killed",
     /// A hook was killed at its deadline.
     HookTimeout: "hook ran past specified timeout",
+    /// Something else than the multiplexer of a devpts on `/dev/pts/ptmx`.
+    NotMultiplexer: "/dev/pts/ptmx is not the multiplexer of a devpts",
     /// A panic, which should not be.
     Panic: "init panicked",
 }

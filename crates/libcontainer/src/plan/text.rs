@@ -92,6 +92,7 @@ fn doing(operation: &Operation<'_>) -> String {
         Operation::MakeDirectory { path, .. } => format!("make directory {}", show(path)),
         Operation::MakeNode { path, .. } => format!("make device {}", show(path)),
         Operation::Symlink { path, .. } => format!("make link {}", show(path)),
+        Operation::Terminal { .. } => "make the terminal".to_string(),
         Operation::Mask { path, .. } => format!("mask {}", show(path)),
         Operation::MakeReadonly { path, .. } => format!("make {} read-only", show(path)),
         Operation::PivotRoot {} | Operation::MoveRoot {} => "change the root".to_string(),

@@ -241,6 +241,9 @@ impl Display for Operation<'_> {
                 write!(f, "mknod {path:?} {kind} {major}:{minor} {mode:04o} {uid}:{gid}")
             }
             Self::Symlink { target, path } => write!(f, "symlink {path:?} -> {target:?}"),
+            Self::Terminal { columns, rows } => {
+                write!(f, "terminal of {columns} columns and {rows} rows, on \"/dev/console\"")
+            }
             Self::MakeReadonly { path, by_mount } => {
                 write!(f, "read-only {path:?}{}", if by_mount == 0 { "" } else { ", by mount(2)" })
             }

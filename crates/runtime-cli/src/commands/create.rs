@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::creation::Creation;
+use super::creation::{Creation, Mode};
 use crate::args::Globals;
 
 /// create a container
@@ -28,7 +28,7 @@ pub(crate) struct Create {
 impl super::Execute for Create {
     fn execute(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         self.creation
-            .create(globals, &self.id)
+            .create(globals, &self.id, Mode::Detached)
             .with_context(|| format!("{} create failed", globals.program))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use libcontainer::{Bundle, Config, Container, CreateOptions, Delete, Pivot};
+use libcontainer::{Bundle, Config, Console, Container, CreateOptions, Delete, Pivot};
 
 use crate::args::{self, Globals};
-use crate::{listen_fds, pid_file, state_root, text};
+use crate::relay::Relay;
+use crate::terminal::Terminal;
+use crate::{console_socket, listen_fds, pid_file, state_root, text};
 
 /// The options of `create`, which `run` has too.
 #[derive(Debug, clap::Args)]
@@ -15,7 +17,7 @@ pub(crate) struct Creation {
     /// path to the root of the bundle directory, defaults to the current directory
     #[arg(long, short)]
     bundle: Option<OsString>,
-    /// path to an AF_UNIX socket which will receive the master end of the console's pseudoterminal (not supported yet)
+    /// path to an AF_UNIX socket which will receive the master end of the console's pseudoterminal
     #[arg(long)]
     console_socket: Option<OsString>,
     /// path to an AF_UNIX socket which will receive a pidfd of the container's first process (not supported yet)
@@ -35,9 +37,24 @@ pub(crate) struct Creation {
     preserve_fds: u32,
 }
 
+/// What becomes of tare once the container runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It is gone.
+    Detached,
+    /// It stays, and stands between the container's terminal and its own.
+    Foreground,
+}
+
 impl Creation {
-    /// Creates the container and then writes the pid file, or leaves neither.
-    pub(crate) fn create(&self, globals: &Globals, id: &str) -> anyhow::Result<Container> {
+    /// Creates the container and then writes the pid file, or leaves neither. In the foreground a
+    /// container with a terminal comes with what copies to and from it.
+    pub(crate) fn create(
+        &self,
+        globals: &Globals,
+        id: &str,
+        mode: Mode,
+    ) -> anyhow::Result<(Container, Option<Relay>)> {
         self.refuse_what_is_not_there(globals)?;
         let pid_file = args::given(self.pid_file.as_ref()).map(Path::new);
         let pid_file = pid_file.map(absolute).transpose()?;
@@ -48,7 +65,8 @@ impl Creation {
         };
         log::debug!("create {id} from {}", bundle.directory().display());
         let pivot = if self.no_pivot { Pivot::MoveMount } else { Pivot::PivotRoot };
-        let options = CreateOptions::new().preserve_fds(preserve_fds).pivot(pivot);
+        let (console, terminal) = self.console(globals, bundle.config(), mode)?;
+        let options = CreateOptions::new().preserve_fds(preserve_fds).pivot(pivot).console(console);
         let created = state_root::runtime(globals)?.create(id, &bundle, &options)?;
         for warning in &created.warnings {
             log::warn!("{warning}");
@@ -57,7 +75,38 @@ impl Creation {
         if let Some(path) = &pid_file {
             or_delete(&container, || pid_file::write(path, container.state()?.pid))?;
         }
-        Ok(container)
+        let relay = match (terminal, created.console) {
+            (Some(terminal), Some(master)) => {
+                Some(or_delete(&container, || Relay::new(terminal, master))?)
+            }
+            _ => None,
+        };
+        Ok((container, relay))
+    }
+
+    /// Who gets the terminal, if there is one: the console socket, or else the one that we were started
+    /// at. Both are looked for before there is a container.
+    fn console(
+        &self,
+        globals: &Globals,
+        config: &Config,
+        mode: Mode,
+    ) -> anyhow::Result<(Console, Option<Terminal>)> {
+        let socket = args::given(self.console_socket.as_ref()).map(Path::new);
+        let program = &globals.program;
+        match (config.has_terminal(), mode, socket) {
+            (true, Mode::Detached, Some(path)) => {
+                Ok((Console::Socket(console_socket::connect(path)?), None))
+            }
+            (true, Mode::Detached, None) => {
+                bail!("cannot allocate tty if {program} will detach without setting console socket")
+            }
+            (true, Mode::Foreground, None) => Ok((Console::Return, Some(Terminal::find()?))),
+            (_, _, Some(_)) => {
+                bail!("cannot use console socket if {program} will not detach or allocate tty")
+            }
+            (false, _, None) => Ok((Console::None, None)),
+        }
     }
 
     fn bundle(&self, listen_fds: u32) -> anyhow::Result<Bundle> {
@@ -81,12 +130,8 @@ impl Creation {
         if globals.systemd_cgroup {
             bail!("--systemd-cgroup is not supported yet");
         }
-        for (option, value) in
-            [("--console-socket", &self.console_socket), ("--pidfd-socket", &self.pidfd_socket)]
-        {
-            if args::given(value.as_ref()).is_some() {
-                bail!("{option} is not supported yet");
-            }
+        if args::given(self.pidfd_socket.as_ref()).is_some() {
+            bail!("--pidfd-socket is not supported yet");
         }
         if let Some(value) = args::given(globals.rootless.as_ref())
             && value != "auto"

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use libcontainer::Delete;
 
-use super::creation::{Creation, or_delete};
+use super::creation::{Creation, Mode, or_delete};
 use crate::args::Globals;
 use crate::signals::{self, Signals};
 use crate::text;
@@ -47,20 +47,20 @@ impl Run {
                 .context("prctl(PR_SET_CHILD_SUBREAPER)")?;
         }
         if self.detach {
-            let container = self.creation.create(globals, &self.id)?;
+            let (container, _) = self.creation.create(globals, &self.id, Mode::Detached)?;
             or_delete(&container, || Ok(container.start()?))?;
             return Ok(ExitCode::SUCCESS);
         }
         // Before there is a container, so that no signal can leave one behind.
         let signals = Signals::block()?;
-        let container = self.creation.create(globals, &self.id)?;
+        let (container, relay) = self.creation.create(globals, &self.id, Mode::Foreground)?;
         let (pid, ended) = or_delete(&container, || {
             let pid = container.state()?.pid;
             let ended = container.pidfd()?;
             container.start()?;
             Ok((pid, ended))
         })?;
-        let status = signals.forward_until(ended.as_fd(), &container, pid);
+        let status = signals.forward_until(ended.as_fd(), &container, pid, relay);
         if !self.keep {
             // The process's exit code is what the caller is waiting for.
             match container.delete(Delete::Force) {

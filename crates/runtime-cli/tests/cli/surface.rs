@@ -216,9 +216,8 @@ fn what_create_cannot_do_yet_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let bundle = directory.path().to_str().unwrap();
     for (line, option) in [
-        (["create", "--console-socket", "/s"], "--console-socket"),
         (["create", "--pidfd-socket", "/s"], "--pidfd-socket"),
-        (["run", "--console-socket=/s", "-d"], "--console-socket"),
+        (["run", "--pidfd-socket=/s", "-d"], "--pidfd-socket"),
         (["--systemd-cgroup", "create", "--no-pivot"], "--systemd-cgroup"),
     ] {
         let line: Vec<_> = line.into_iter().chain(["-b", bundle, "y"]).collect();

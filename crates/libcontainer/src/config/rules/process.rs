@@ -45,6 +45,11 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        property: "process.consoleSize",
+        allowed: "a height and a width of 0 to 65535",
+        check: console_size,
+    },
+    Rule {
         property: "process.user.umask",
         allowed: "0 to 511 (octal 0777)",
         check: |spec, report| {
@@ -65,6 +70,17 @@ fn cwd(spec: &Spec, report: &mut Report<'_>) {
             report.wrong(format!("Cwd must be an absolute path: {cwd:?}"));
         }
         _ => {}
+    }
+}
+
+/// Without a terminal the size means nothing.
+fn console_size(spec: &Spec, report: &mut Report<'_>) {
+    let process = view::process(spec).filter(|process| process.terminal() == Some(true));
+    let Some(size) = process.and_then(Process::console_size) else { return };
+    for (name, value) in [("height", size.height()), ("width", size.width())] {
+        if u16::try_from(value).is_err() {
+            report.wrong_at(report.property().name(name), format!("{value} is out of range"));
+        }
     }
 }
 

@@ -97,6 +97,7 @@ const BEFORE: &[(&str, Wanted, Wanted)] = &[
                     | Op::MakeNode { .. }
                     | Op::MakeDirectory { .. }
                     | Op::Symlink { .. }
+                    | Op::Terminal { .. }
                     | Op::Home { .. }
                     | Op::Attributes { .. }
             )
@@ -107,6 +108,31 @@ const BEFORE: &[(&str, Wanted, Wanted)] = &[
         "nodes before paths are restricted",
         |op| matches!(op, Op::MakeNode { .. } | Op::MakeDirectory { .. } | Op::Symlink { .. }),
         |op| matches!(op, Op::Mask { .. } | Op::MakeReadonly { .. }),
+    ),
+    (
+        "mounts and nodes before the terminal",
+        |op| matches!(op, Op::Attach { .. } | Op::MakeNode { .. } | Op::Symlink { .. }),
+        |op| matches!(op, Op::Terminal { .. }),
+    ),
+    (
+        "hooks before the terminal, which is not theirs",
+        |op| matches!(op, Op::RuntimeHooks {}),
+        |op| matches!(op, Op::Terminal { .. }),
+    ),
+    (
+        "the terminal before paths are restricted",
+        |op| matches!(op, Op::Terminal { .. }),
+        |op| matches!(op, Op::Mask { .. } | Op::MakeReadonly { .. }),
+    ),
+    (
+        "root of the user namespace before the terminal",
+        |op| matches!(op, Op::BecomeRoot {}),
+        |op| matches!(op, Op::Terminal { .. }),
+    ),
+    (
+        "the terminal before the streams are the user's",
+        |op| matches!(op, Op::Terminal { .. }),
+        |op| matches!(op, Op::OwnStdio { .. }),
     ),
     (
         "the root is entered before descriptors are closed",
