@@ -24,6 +24,7 @@ numbers! {
     SENDMSG = 46, 211;
     RECVMSG = 47, 212;
     EXECVE = 59, 221;
+    UNAME = 63, 160;
     FCNTL = 72, 25;
     KILL = 62, 129;
     WAITID = 247, 95;
@@ -52,6 +53,7 @@ numbers! {
     SETDOMAINNAME = 171, 162;
     GETDENTS64 = 217, 61;
     EXIT_GROUP = 231, 94;
+    KEYCTL = 250, 219;
     MKDIRAT = 258, 34;
     MKNODAT = 259, 33;
     FCHOWNAT = 260, 54;
@@ -113,6 +115,7 @@ pub(crate) const O_NOFOLLOW: u64 = 0o400_000;
 #[cfg(target_arch = "aarch64")]
 pub(crate) const O_NOFOLLOW: u64 = 0o100_000;
 
+pub(crate) const RESOLVE_NO_XDEV: u64 = 1;
 pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 2;
 pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 4;
 pub(crate) const RESOLVE_BENEATH: u64 = 8;
@@ -140,8 +143,13 @@ pub(crate) const MS_RELATIME: u64 = 0x20_0000;
 pub(crate) const MS_STRICTATIME: u64 = 0x100_0000;
 pub(crate) const ST_RELATIME: u64 = 0x1000;
 pub(crate) const ST_NOSYMFOLLOW: u64 = 0x2000;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
+pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 8;
 pub(crate) const MNT_DETACH: u32 = 2;
 
+/// The inode of a procfs's root (linux/proc_ns.h).
+pub(crate) const PROC_ROOT_INO: u64 = 1;
 pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 pub(crate) const PR_SET_PDEATHSIG: u32 = 1;

@@ -7,8 +7,8 @@ use super::format::{self, Header, Operation, Reader, Record, Text};
 use super::protocol::{Cause, Fault, Kind, StatusPage};
 use super::slots::Slots;
 use super::{
-    copy_up, filesystem, flags, hook, identity, memory, mounts, namespaces, numbers as nr, program,
-    rootfs, sys,
+    copy_up, filesystem, flags, hook, identity, keyring, memory, mounts, namespaces, numbers as nr,
+    procfs, program, rootfs, sys,
 };
 
 /// What init knows while it runs.
@@ -18,6 +18,8 @@ pub(crate) struct Init {
     pub(crate) slots: Slots,
     /// The container's root, once it is attached.
     pub(crate) root: i32,
+    /// The procfs that is written through; -1 if none is open.
+    pub(crate) procfs: i32,
     /// Whether the empty tmpfs that masks directories is attached somewhere already.
     pub(crate) empty_attached: bool,
     /// Whether that has become `/`.
@@ -93,6 +95,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
         slots,
         root: -1,
         entered: false,
+        procfs: -1,
         empty_attached: false,
         in_working_directory: false,
         program: None,
@@ -227,6 +230,16 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
             identity::set_capabilities(&sets)
         }
         Op::NoNewPrivileges {} => identity::no_new_privileges(),
+        Op::OpenProc { detached, options } => procfs::open(init, detached != 0, options),
+        Op::Sysctl { path, value, check } => procfs::sysctl(init, path, value, check != 0),
+        Op::SessionKeyring { name, permissions, label } => {
+            keyring::join(init, name, permissions, label)
+        }
+        Op::ExecLabel { name, value, expected } => procfs::label(init, name, value, expected),
+        Op::CloseProc {} => {
+            procfs::close(init);
+            Ok(())
+        }
         Op::FindProgram { name, candidates } => program::find(init, name, candidates),
         Op::Gate {} => control::gate(init),
         Op::Execute { arguments, environment } => {

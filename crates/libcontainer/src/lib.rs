@@ -46,8 +46,8 @@ mod sys;
 pub use bundle::Bundle;
 pub use config::Config;
 pub use container::{
-    Container, CreateOptions, Created, Delete, ExitStatus, ListEntry, Pivot, Runtime, State,
-    Status, Stdio,
+    Container, CreateOptions, Created, Delete, ExitStatus, Keyring, ListEntry, Pivot, Runtime,
+    State, Status, Stdio,
 };
 pub use error::{Error, ErrorKind, Result, Warning};
 pub use host::HostFacts;

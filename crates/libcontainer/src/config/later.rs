@@ -27,12 +27,6 @@ enum Asked {
 
 const TABLE: &[Later] = &[
     once("process.terminal", |spec| view::process(spec).and_then(Process::terminal) == Some(true)),
-    once("process.apparmorProfile", |spec| {
-        text(view::process(spec).and_then(|p| p.apparmor_profile().as_ref())).is_some()
-    }),
-    once("process.selinuxLabel", |spec| {
-        text(view::process(spec).and_then(|p| p.selinux_label().as_ref())).is_some()
-    }),
     once("process.scheduler", |spec| {
         view::process(spec).is_some_and(|process| process.scheduler().is_some())
     }),
@@ -62,15 +56,7 @@ const TABLE: &[Later] = &[
             .and_then(|linux| linux.net_devices().as_ref())
             .is_some_and(|devices| !devices.is_empty())
     }),
-    once("linux.sysctl", |spec| {
-        view::linux(spec)
-            .and_then(|linux| linux.sysctl().as_ref())
-            .is_some_and(|sysctl| !sysctl.is_empty())
-    }),
     once("linux.seccomp", |spec| view::linux(spec).is_some_and(|linux| linux.seccomp().is_some())),
-    once("linux.mountLabel", |spec| {
-        text(view::linux(spec).and_then(|linux| linux.mount_label().as_ref())).is_some()
-    }),
     // Even an empty object asks for a group of its own.
     once("linux.intelRdt", |spec| {
         view::linux(spec).is_some_and(|linux| linux.intel_rdt().is_some())
@@ -145,8 +131,6 @@ mod tests {
 
     const ROWS: &[(&str, &str)] = &[
         (r#"{"process":{"cwd":"/","terminal":true}}"#, "process.terminal"),
-        (r#"{"process":{"cwd":"/","apparmorProfile":"p"}}"#, "process.apparmorProfile"),
-        (r#"{"process":{"cwd":"/","selinuxLabel":"l"}}"#, "process.selinuxLabel"),
         (r#"{"process":{"cwd":"/","scheduler":{"policy":"SCHED_OTHER"}}}"#, "process.scheduler"),
         (
             r#"{"process":{"cwd":"/","ioPriority":{"class":"IOPRIO_CLASS_BE"}}}"#,
@@ -168,9 +152,7 @@ mod tests {
         ),
         (r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#, "linux.timeOffsets"),
         (r#"{"linux":{"netDevices":{"eth0":{}}}}"#, "linux.netDevices"),
-        (r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#, "linux.sysctl"),
         (r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#, "linux.seccomp"),
-        (r#"{"linux":{"mountLabel":"l"}}"#, "linux.mountLabel"),
         (r#"{"linux":{"intelRdt":{}}}"#, "linux.intelRdt"),
         (r#"{"linux":{"memoryPolicy":{"mode":"MPOL_DEFAULT"}}}"#, "linux.memoryPolicy"),
         (r#"{"linux":{"personality":{"domain":"LINUX"}}}"#, "linux.personality"),

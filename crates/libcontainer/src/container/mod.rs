@@ -27,10 +27,12 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
     /// How the root filesystem becomes `/`.
     pub pivot: Pivot,
+    /// Whether the container gets a session keyring of its own.
+    pub keyring: Keyring,
 }
 
 impl CreateOptions {
-    /// The caller's standard streams, no further descriptors, pivot_root(2).
+    /// The caller's standard streams, no further descriptors, pivot_root(2), a new session keyring.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -54,6 +56,13 @@ impl CreateOptions {
     #[must_use]
     pub fn pivot(mut self, pivot: Pivot) -> Self {
         self.pivot = pivot;
+        self
+    }
+
+    /// Sets whether the container gets a session keyring of its own.
+    #[must_use]
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
         self
     }
 }
@@ -81,6 +90,17 @@ pub enum Pivot {
     PivotRoot,
     /// By moving the mount over `/` and chroot(2), for hosts whose root is a ramfs.
     MoveMount,
+}
+
+/// Which session keyring the container's process has (session-keyring(7)).
+#[non_exhaustive]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Keyring {
+    /// One of its own, called `_ses.ID`.
+    #[default]
+    New,
+    /// The caller's, with every key in it.
+    Inherit,
 }
 
 /// A created container, and what was left out on the way.

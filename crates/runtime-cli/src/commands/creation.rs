@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use libcontainer::{Bundle, Config, Container, CreateOptions, Delete, Pivot};
+use libcontainer::{Bundle, Config, Container, CreateOptions, Delete, Keyring, Pivot};
 
 use crate::args::{self, Globals};
 use crate::{listen_fds, pid_file, state_root, text};
@@ -48,7 +48,8 @@ impl Creation {
         };
         log::debug!("create {id} from {}", bundle.directory().display());
         let pivot = if self.no_pivot { Pivot::MoveMount } else { Pivot::PivotRoot };
-        let options = CreateOptions::new().preserve_fds(preserve_fds).pivot(pivot);
+        let keyring = if self.no_new_keyring { Keyring::Inherit } else { Keyring::New };
+        let options = CreateOptions::new().preserve_fds(preserve_fds).pivot(pivot).keyring(keyring);
         let created = state_root::runtime(globals)?.create(id, &bundle, &options)?;
         for warning in &created.warnings {
             log::warn!("{warning}");

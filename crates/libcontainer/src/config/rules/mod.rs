@@ -15,6 +15,7 @@ mod namespaces;
 mod process;
 mod resources;
 mod strings;
+mod sysctl;
 
 use std::fmt;
 
@@ -117,6 +118,7 @@ const SUBJECTS: &[&[Rule]] = &[
     hooks::RULES,
     resources::RULES,
     strings::RULES,
+    sysctl::RULES,
 ];
 
 /// Every rule that the configuration breaks, and the warnings; at most `MAX_FINDINGS` of each.
