@@ -29,7 +29,7 @@ pub(super) fn host(cgroup: Layout) -> HostFacts {
             keyrings: true,
         },
         cgroup,
-        lsm: SecurityModules { apparmor: false, selinux: false },
+        lsm: SecurityModules { apparmor: true, selinux: true },
         capabilities: HostCapabilities { last: 40, effective: all, bounding: all },
     }
 }
