@@ -4,7 +4,7 @@
 use super::format::Text;
 use super::protocol::{Cause, Fault};
 use super::run::Init;
-use super::{numbers as nr, procfs, sys};
+use super::{procfs, sys};
 
 /// Joins the session keyring of this name, which is made if there is none. With SELinux a key gets the
 /// label that its maker has set for that; it is taken back at once.
@@ -24,5 +24,9 @@ pub(crate) fn join(
         procfs::write_attribute(init, keycreate, &[])?;
     }
     sys::set_key_permissions(keyring, permissions)?;
-    if sys::session_keyring()? == keyring { Ok(()) } else { Err(Fault::of(Cause::NotInForce)) }
+    if keyring != 0 && sys::session_keyring()? == keyring {
+        Ok(())
+    } else {
+        Err(Fault::of(Cause::NotInForce))
+    }
 }

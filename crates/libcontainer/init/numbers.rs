@@ -153,6 +153,7 @@ pub(crate) const PROC_ROOT_INO: u64 = 1;
 pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 pub(crate) const PR_SET_PDEATHSIG: u32 = 1;
+pub(crate) const PR_GET_DUMPABLE: u32 = 3;
 pub(crate) const PR_SET_DUMPABLE: u32 = 4;
 pub(crate) const PR_SET_KEEPCAPS: u32 = 8;
 pub(crate) const PR_CAPBSET_READ: u32 = 23;

@@ -156,16 +156,18 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
     use Operation as Op;
     match *operation {
         Op::Session {} => identity::session(),
-        Op::NotDumpable {} => sys::prctl(nr::PR_SET_DUMPABLE, 0, 0).map(drop),
-        Op::SetRlimit { resource, soft, hard } => sys::setrlimit(resource, soft, hard),
+        Op::NotDumpable {} => identity::not_dumpable(),
+        Op::SetRlimit { resource, soft, hard } => identity::set_limit(resource, soft, hard),
         Op::RaiseRlimit { resource, hard } => identity::raise_limit(resource, hard),
         Op::JoinNamespace { slot, kind } => namespaces::join(init, slot, kind),
         Op::Clone { flags, cgroup } => namespaces::clone(init, flags, cgroup),
         Op::JoinCgroups {} => namespaces::join_cgroups(),
         Op::Unshare { flags } => sys::unshare(flags),
         Op::BecomeRoot {} => identity::become_root(),
-        Op::SetHostname { name } => sys::sethostname(name.bytes()),
-        Op::SetDomainname { name } => sys::setdomainname(name.bytes()),
+        Op::SetHostname { name } => identity::set_name(sys::sethostname, sys::Name::Host, name),
+        Op::SetDomainname { name } => {
+            identity::set_name(sys::setdomainname, sys::Name::Domain, name)
+        }
         Op::LoopbackUp {} => namespaces::loopback_up(),
         Op::Propagation { path, flags } => sys::mount_flags(path, flags),
         Op::OpenTree { slot, path, flags } => mounts::open(init, slot, path, flags),
@@ -217,10 +219,7 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         Op::OwnStdio { uid } => program::own_stdio(uid),
         Op::Stdio { first } => program::take_stdio(init, first),
         Op::Home { uid, passwd } => program::find_home(init, uid, passwd),
-        Op::Umask { mask } => {
-            sys::umask(mask);
-            Ok(())
-        }
+        Op::Umask { mask } => identity::set_umask(mask),
         Op::Chdir { path, retry } => identity::chdir(init, path, retry != 0),
         Op::DropBounding { keep, last } => identity::drop_bounding(keep, last),
         Op::SetGroups { groups } => identity::set_groups(groups),

@@ -4,9 +4,9 @@ use super::super::format::Text;
 use super::super::numbers as nr;
 use super::{Result, address, address_mut, call, done, raw, text};
 
-/// umask(2).
-pub(crate) fn umask(mask: u32) {
-    raw(nr::UMASK, [mask as usize, 0, 0, 0, 0, 0]);
+/// umask(2): the mask before. It can't fail.
+pub(crate) fn umask(mask: u32) -> u32 {
+    u32::try_from(raw(nr::UMASK, [mask as usize, 0, 0, 0, 0, 0])).unwrap_or(u32::MAX)
 }
 
 /// setgroups(2).

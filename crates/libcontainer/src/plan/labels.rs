@@ -146,7 +146,11 @@ pub(super) fn set_sysctls(plan: &mut Compilation<'_>) -> Result<()> {
         let set = Operation::Sysctl { path: path.text(), value: value.text(), check: check.into() };
         plan.image.push(&format!("linux.sysctl[{name:?}]"), &set)?;
     }
-    Ok(())
+    let labelled = apparmor(plan.spec).is_some() || selinux(plan.spec).is_some();
+    if labelled || sysctls(plan.spec).is_empty() {
+        return Ok(());
+    }
+    plan.image.push("linux.sysctl", &Operation::CloseProc {})
 }
 
 /// Whether the kernel reports a value as it was written: decimal numbers, of a sysctl that keeps them.

@@ -217,6 +217,11 @@ fn every_plan_does_these_once_and_ends_in_the_program() {
             all(&plan, |op| matches!(op, Op::Clone { .. })).len(),
             usize::from(plan.two_stages)
         );
+        assert_eq!(
+            all(&plan, |op| matches!(op, Op::OpenProc { .. })).len(),
+            all(&plan, |op| matches!(op, Op::CloseProc {})).len(),
+            "{name}"
+        );
         let last = plan.image.records().last().unwrap();
         assert!(matches!(last.operation, Op::Execute { .. }), "{name}");
     }
