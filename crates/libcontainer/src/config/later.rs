@@ -8,7 +8,7 @@ use oci_spec::runtime::{Mount, Process, Spec};
 
 use super::MAX_FINDINGS;
 use super::property::Property;
-use super::view::{self, text};
+use super::view;
 
 /// A property, and whether this configuration asks for it.
 struct Later {

@@ -16,10 +16,7 @@ const FIXTURES: &[(&str, &[&str])] = &[
     ("cri-sandbox", &["linux.seccomp"]),
     ("ctr-run", &[]),
     ("devices", &[]),
-    (
-        "docker-27-limits",
-        &["process.terminal", "linux.seccomp"],
-    ),
+    ("docker-27-limits", &["process.terminal", "linux.seccomp"]),
     ("docker-28", &["linux.seccomp"]),
     ("empty-blocks", &[]),
     (
