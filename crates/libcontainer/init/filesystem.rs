@@ -5,8 +5,7 @@ use super::protocol::{Cause, DETAIL, Fault};
 use super::run::Init;
 use super::{flags, rootfs, sys};
 
-/// Makes a detached mount of a new file system. The options come in pairs: a key, then either nothing,
-/// for a flag, or `=value`.
+/// Makes a detached mount of a new file system and puts it into a slot.
 pub(crate) fn create(
     init: &mut Init,
     slot: u32,
@@ -15,6 +14,19 @@ pub(crate) fn create(
     options: Texts<'_>,
     attributes: u64,
 ) -> sys::Result<()> {
+    let mount = make(init, kind, source, options, attributes)?;
+    init.slots.put(slot, mount)
+}
+
+/// Makes a detached mount of a new file system. The options come in pairs: a key, then either nothing,
+/// for a flag, or `=value`.
+pub(crate) fn make(
+    init: &mut Init,
+    kind: Text<'_>,
+    source: Text<'_>,
+    options: Texts<'_>,
+    attributes: u64,
+) -> sys::Result<i32> {
     let context = sys::fsopen(kind)?;
     let mount = configure(context, source, options).and_then(|()| {
         sys::fsconfig_create(context)?;
@@ -24,7 +36,7 @@ pub(crate) fn create(
         keep_reason(init, context);
     }
     sys::close(context);
-    init.slots.put(slot, mount?)
+    mount
 }
 
 fn configure(context: i32, source: Text<'_>, options: Texts<'_>) -> sys::Result<()> {

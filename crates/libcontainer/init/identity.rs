@@ -11,14 +11,52 @@ pub(crate) fn session() -> sys::Result<()> {
     sys::setsid()
 }
 
+/// Nobody in the container can trace init or open its descriptors.
+pub(crate) fn not_dumpable() -> sys::Result<()> {
+    sys::prctl(nr::PR_SET_DUMPABLE, 0, 0)?;
+    in_force(sys::prctl(nr::PR_GET_DUMPABLE, 0, 0)? == 0)
+}
+
+/// prlimit(2) sets and, in another call, reports.
+pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> sys::Result<()> {
+    sys::setrlimit(resource, soft, hard)?;
+    in_force(sys::getrlimit(resource)? == [soft, hard])
+}
+
+/// umask(2) reports the mask that it replaces: the second time, the one of the first.
+pub(crate) fn set_umask(mask: u32) -> sys::Result<()> {
+    sys::umask(mask);
+    in_force(sys::umask(mask) == mask)
+}
+
+/// sethostname(2) or setdomainname(2), and uname(2) must report the name.
+pub(crate) fn set_name(
+    set: fn(&[u8]) -> sys::Result<()>,
+    field: sys::Name,
+    name: Text<'_>,
+) -> sys::Result<()> {
+    set(name.bytes())?;
+    let names = sys::uname()?;
+    let reported = names.field(field).split(|&byte| byte == 0).next();
+    in_force(reported == Some(name.bytes()))
+}
+
+fn in_force(is: bool) -> sys::Result<()> {
+    if is { Ok(()) } else { Err(Fault::of(Cause::NotInForce)) }
+}
+
 /// Root of the new user namespace. The groups stay until `SetGroups`.
 pub(crate) fn become_root() -> sys::Result<()> {
-    sys::setresgid(0)?;
-    sys::setresuid(0)?;
+    change_ids(0, 0)
+}
+
+fn change_ids(uid: u32, gid: u32) -> sys::Result<()> {
+    sys::setresgid(gid)?;
+    sys::setresuid(uid)?;
+    in_force(sys::getresuid()? == [uid; 3] && sys::getresgid()? == [gid; 3])?;
     // The change of the ids resets both.
     sys::prctl(nr::PR_SET_PDEATHSIG, u64::from(nr::SIGKILL), 0)?;
-    sys::prctl(nr::PR_SET_DUMPABLE, 0, 0)?;
-    Ok(())
+    not_dumpable()
 }
 
 /// Raises a hard limit, so that it can be set later without a privilege.
@@ -54,34 +92,23 @@ pub(crate) fn drop_bounding(keep: u64, last: u32) -> sys::Result<()> {
     Ok(())
 }
 
-/// setgroups(2), and getgroups(2) must report the same groups: as many, and each of them one that was
-/// asked for. The kernel sorts them.
+/// setgroups(2), and getgroups(2) must report the same groups. The kernel sorts them.
 pub(crate) fn set_groups(groups: Gids<'_>) -> sys::Result<()> {
     sys::setgroups(groups.bytes())?;
     // One more than there should be: the kernel refuses a table that is too small.
     let reported = memory::table::<u32>(groups.count() + 1)?;
     let count = sys::getgroups(reported)?;
     let reported = reported.get(..count).unwrap_or(&[]);
-    if count == groups.count() && reported.iter().all(|&gid| groups.iter().any(|g| g == gid)) {
-        Ok(())
-    } else {
-        Err(Fault::of(Cause::NotInForce))
-    }
+    let none_more = reported.iter().all(|&gid| groups.iter().any(|g| g == gid));
+    let none_less = groups.iter().all(|gid| reported.contains(&gid));
+    in_force(count == groups.count() && none_more && none_less)
 }
 
 /// Changes the ids; the permitted capabilities survive until `set_capabilities`.
 pub(crate) fn set_user(uid: u32, gid: u32) -> sys::Result<()> {
     sys::prctl(nr::PR_SET_KEEPCAPS, 1, 0)?;
-    sys::setresgid(gid)?;
-    sys::setresuid(uid)?;
-    sys::prctl(nr::PR_SET_KEEPCAPS, 0, 0)?;
-    sys::prctl(nr::PR_SET_PDEATHSIG, u64::from(nr::SIGKILL), 0)?;
-    sys::prctl(nr::PR_SET_DUMPABLE, 0, 0)?;
-    if sys::getresuid()? == [uid; 3] && sys::getresgid()? == [gid; 3] {
-        Ok(())
-    } else {
-        Err(Fault::of(Cause::NotInForce))
-    }
+    change_ids(uid, gid)?;
+    sys::prctl(nr::PR_SET_KEEPCAPS, 0, 0).map(drop)
 }
 
 /// The five sets (capabilities(7)).

@@ -24,6 +24,7 @@ numbers! {
     SENDMSG = 46, 211;
     RECVMSG = 47, 212;
     EXECVE = 59, 221;
+    UNAME = 63, 160;
     FCNTL = 72, 25;
     KILL = 62, 129;
     WAITID = 247, 95;
@@ -52,6 +53,7 @@ numbers! {
     SETDOMAINNAME = 171, 162;
     GETDENTS64 = 217, 61;
     EXIT_GROUP = 231, 94;
+    KEYCTL = 250, 219;
     MKDIRAT = 258, 34;
     MKNODAT = 259, 33;
     FCHOWNAT = 260, 54;
@@ -143,8 +145,13 @@ pub(crate) const MS_RELATIME: u64 = 0x20_0000;
 pub(crate) const MS_STRICTATIME: u64 = 0x100_0000;
 pub(crate) const ST_RELATIME: u64 = 0x1000;
 pub(crate) const ST_NOSYMFOLLOW: u64 = 0x2000;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
+pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 8;
 pub(crate) const MNT_DETACH: u32 = 2;
 
+/// The inode of a procfs's root (linux/proc_ns.h).
+pub(crate) const PROC_ROOT_INO: u64 = 1;
 pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 pub(crate) const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
@@ -154,6 +161,7 @@ pub(crate) const TIOCGPTPEER: u32 = 0x5441;
 pub(crate) const TIOCSPTLCK: u32 = 0x4004_5431;
 
 pub(crate) const PR_SET_PDEATHSIG: u32 = 1;
+pub(crate) const PR_GET_DUMPABLE: u32 = 3;
 pub(crate) const PR_SET_DUMPABLE: u32 = 4;
 pub(crate) const PR_SET_KEEPCAPS: u32 = 8;
 pub(crate) const PR_CAPBSET_READ: u32 = 23;

@@ -7,8 +7,8 @@ use super::format::{self, Header, Instructions, Operation, Reader, Record, Text}
 use super::protocol::{Cause, Fault, StatusPage};
 use super::slots::Slots;
 use super::{
-    copy_up, filesystem, flags, hook, identity, memory, mounts, namespaces, numbers as nr, program,
-    rootfs, sys, terminal,
+    copy_up, filesystem, flags, hook, identity, keyring, memory, mounts, namespaces, numbers as nr,
+    procfs, program, rootfs, sys, terminal,
 };
 
 /// What init knows while it runs.
@@ -18,6 +18,8 @@ pub(crate) struct Init {
     pub(crate) slots: Slots,
     /// The container's root, once it is attached.
     pub(crate) root: i32,
+    /// The procfs that is written through; -1 if none is open.
+    pub(crate) procfs: i32,
     /// Whether the empty tmpfs that masks directories is attached somewhere already.
     pub(crate) empty_attached: bool,
     /// Whether that has become `/`.
@@ -95,6 +97,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
         slots,
         root: -1,
         entered: false,
+        procfs: -1,
         empty_attached: false,
         in_working_directory: false,
         program: None,
@@ -156,16 +159,18 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
     use Operation as Op;
     match *operation {
         Op::Session {} => identity::session(),
-        Op::NotDumpable {} => sys::prctl(nr::PR_SET_DUMPABLE, 0, 0).map(drop),
-        Op::SetRlimit { resource, soft, hard } => sys::setrlimit(resource, soft, hard),
+        Op::NotDumpable {} => identity::not_dumpable(),
+        Op::SetRlimit { resource, soft, hard } => identity::set_limit(resource, soft, hard),
         Op::RaiseRlimit { resource, hard } => identity::raise_limit(resource, hard),
         Op::JoinNamespace { slot, kind } => namespaces::join(init, slot, kind),
         Op::Clone { flags, cgroup } => namespaces::clone(init, flags, cgroup),
         Op::JoinCgroups {} => namespaces::join_cgroups(),
         Op::Unshare { flags } => sys::unshare(flags),
         Op::BecomeRoot {} => identity::become_root(),
-        Op::SetHostname { name } => sys::sethostname(name.bytes()),
-        Op::SetDomainname { name } => sys::setdomainname(name.bytes()),
+        Op::SetHostname { name } => identity::set_name(sys::sethostname, sys::Name::Host, name),
+        Op::SetDomainname { name } => {
+            identity::set_name(sys::setdomainname, sys::Name::Domain, name)
+        }
         Op::LoopbackUp {} => namespaces::loopback_up(),
         Op::Propagation { path, flags } => sys::mount_flags(path, flags),
         Op::OpenTree { slot, path, flags } => mounts::open(init, slot, path, flags),
@@ -218,10 +223,7 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
         Op::OwnStdio { uid } => program::own_stdio(uid),
         Op::Stdio { first } => program::take_stdio(init, first),
         Op::Home { uid, passwd } => program::find_home(init, uid, passwd),
-        Op::Umask { mask } => {
-            sys::umask(mask);
-            Ok(())
-        }
+        Op::Umask { mask } => identity::set_umask(mask),
         Op::Chdir { path, retry } => identity::chdir(init, path, retry != 0),
         Op::DropBounding { keep, last } => identity::drop_bounding(keep, last),
         Op::SetGroups { groups } => identity::set_groups(groups),
@@ -231,6 +233,16 @@ fn execute(init: &mut Init, operation: &Operation<'static>) -> sys::Result<()> {
             identity::set_capabilities(&sets)
         }
         Op::NoNewPrivileges {} => identity::no_new_privileges(),
+        Op::OpenProc { detached, options } => procfs::open(init, detached != 0, options),
+        Op::Sysctl { path, value, check } => procfs::sysctl(init, path, value, check != 0),
+        Op::SessionKeyring { name, permissions, label } => {
+            keyring::join(init, name, permissions, label)
+        }
+        Op::ExecLabel { name, value, expected } => procfs::label(init, name, value, expected),
+        Op::CloseProc {} => {
+            procfs::close(init);
+            Ok(())
+        }
         Op::FindProgram { name, candidates } => program::find(init, name, candidates),
         Op::Gate {} => control::gate(init),
         Op::Filter { program, flags } => {

@@ -170,6 +170,9 @@ impl fmt::Display for Warning {
 /// The errno in the words that the callers of Go runtimes look for: lower case.
 pub(crate) fn errno_text(errno: i32) -> String {
     let known = nix::errno::Errno::from_raw(errno);
+    if known == nix::errno::Errno::EDQUOT {
+        return "disk quota exceeded".to_string();
+    }
     if known == nix::errno::Errno::UnknownErrno {
         return format!("errno {errno}");
     }
@@ -205,6 +208,7 @@ mod tests {
             (libc::EACCES, "permission denied"),
             (libc::ENOEXEC, "exec format error"),
             (libc::EBUSY, "device or resource busy"),
+            (libc::EDQUOT, "disk quota exceeded"),
             (9999, "errno 9999"),
         ] {
             assert_eq!(errno_text(errno), text);

@@ -147,6 +147,8 @@ impl Features {
 impl LinuxFeatures {
     fn new(host: &HostFacts) -> Self {
         const NOT_YET: Switch = Switch { enabled: false };
+        // Whether the host has the module is not asked here: the specification says so.
+        const THERE: Switch = Switch { enabled: true };
         Self {
             namespaces: NAMESPACES.to_vec(),
             capabilities: capabilities(host.capabilities.last),
@@ -158,8 +160,8 @@ impl LinuxFeatures {
                 rdma: true,
             },
             seccomp: SeccompFeatures::new(),
-            apparmor: NOT_YET,
-            selinux: NOT_YET,
+            apparmor: THERE,
+            selinux: THERE,
             intel_rdt: IntelRdtFeatures { enabled: false, schemata: false, monitoring: false },
             memory_policy: MemoryPolicyFeatures { modes: Vec::new(), flags: Vec::new() },
             mount_extensions: MountExtensions { idmap: NOT_YET },
@@ -204,6 +206,7 @@ mod tests {
                 memfd_exec: true,
                 time_namespace_at_exec: true,
                 pidfd_exit_info: true,
+                keyrings: true,
             },
             cgroup: Layout::None,
             lsm: SecurityModules { apparmor: false, selinux: false },

@@ -38,6 +38,8 @@ pub struct KernelFeatures {
     pub memfd_exec: bool,
     /// A new time namespace is entered at execve, so that no second clone is needed for one. Linux 6.2.
     pub time_namespace_at_exec: bool,
+    /// keyctl(2): a kernel may be built without keys.
+    pub keyrings: bool,
     /// `PIDFD_GET_INFO` with the exit status, Linux 6.15.
     pub pidfd_exit_info: bool,
 }
@@ -77,6 +79,7 @@ impl HostFacts {
                 mount_setattr: false,
                 memfd_exec: false,
                 time_namespace_at_exec: false,
+                keyrings: false,
                 pidfd_exit_info: false,
             },
             cgroup: Layout::None,
@@ -118,6 +121,7 @@ impl KernelFeatures {
             mount_setattr: probe::MOUNT_SETATTR.errno() != Errno::ENOSYS,
             memfd_exec: probe::memfd_exec(),
             time_namespace_at_exec: version >= (6, 2),
+            keyrings: probe::KEYCTL.errno() != Errno::ENOSYS,
             pidfd_exit_info: version >= (6, 15),
         }
     }
@@ -221,6 +225,7 @@ mod tests {
         let facts = KernelFeatures::probe();
         let version = probe::kernel_version();
         assert_eq!(facts.mount_setattr, version >= (5, 12));
+        assert_eq!(facts.keyrings, fs::exists("/proc/sys/kernel/keys").unwrap());
         assert_eq!(facts.memfd_exec, version >= (6, 3));
     }
 

@@ -13,6 +13,8 @@ pub(crate) mod flags;
 pub(crate) mod hook;
 #[path = "../init/identity.rs"]
 pub(crate) mod identity;
+#[path = "../init/keyring.rs"]
+pub(crate) mod keyring;
 #[path = "../init/memory.rs"]
 pub(crate) mod memory;
 #[path = "../init/mounts.rs"]
@@ -23,6 +25,8 @@ pub(crate) mod namespaces;
 pub(crate) mod numbers;
 #[path = "../init/passwd.rs"]
 pub(crate) mod passwd;
+#[path = "../init/procfs.rs"]
+pub(crate) mod procfs;
 #[path = "../init/program.rs"]
 pub(crate) mod program;
 #[path = "../init/rootfs.rs"]

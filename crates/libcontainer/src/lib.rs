@@ -47,8 +47,8 @@ mod sys;
 pub use bundle::Bundle;
 pub use config::Config;
 pub use container::{
-    Console, Container, CreateOptions, Created, Delete, ExitStatus, ListEntry, Pivot, Runtime,
-    State, Status, Stdio, WindowSize,
+    Console, Container, CreateOptions, Created, Delete, ExitStatus, Keyring, ListEntry, Pivot,
+    Runtime, State, Status, Stdio, WindowSize,
 };
 pub use error::{Error, ErrorKind, Result, Warning};
 pub use host::HostFacts;

@@ -1,11 +1,12 @@
 //! Ids, groups and capabilities.
 
+use super::super::format::Text;
 use super::super::numbers as nr;
-use super::{Result, address, address_mut, call, done, raw};
+use super::{Result, address, address_mut, call, done, raw, text};
 
-/// umask(2).
-pub(crate) fn umask(mask: u32) {
-    raw(nr::UMASK, [mask as usize, 0, 0, 0, 0, 0]);
+/// umask(2): the mask before. It can't fail.
+pub(crate) fn umask(mask: u32) -> u32 {
+    u32::try_from(raw(nr::UMASK, [mask as usize, 0, 0, 0, 0, 0])).unwrap_or(u32::MAX)
 }
 
 /// setgroups(2).
@@ -60,4 +61,23 @@ pub(crate) fn capget() -> Result<[u32; 6]> {
     let mut data = [0u32; 6];
     done(nr::CAPGET, [address(&CAPABILITY_HEADER), address_mut(&mut data)])?;
     Ok(data)
+}
+
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: the serial number of the keyring.
+pub(crate) fn join_session_keyring(name: Text<'_>) -> Result<usize> {
+    const JOIN_SESSION_KEYRING: usize = 1;
+    call(nr::KEYCTL, [JOIN_SESSION_KEYRING, text(name)])
+}
+
+/// keyctl(2) `KEYCTL_SETPERM`.
+pub(crate) fn set_key_permissions(key: usize, permissions: u32) -> Result<()> {
+    const SETPERM: usize = 5;
+    done(nr::KEYCTL, [SETPERM, key, permissions as usize])
+}
+
+/// keyctl(2) `KEYCTL_GET_KEYRING_ID` of the session keyring, none of which is made.
+pub(crate) fn session_keyring() -> Result<usize> {
+    const GET_KEYRING_ID: usize = 0;
+    const SESSION: usize = usize::MAX - 2;
+    call(nr::KEYCTL, [GET_KEYRING_ID, SESSION, 0])
 }

@@ -130,6 +130,32 @@ pub(crate) fn load_filter(filter: Instructions<'_>, flags: u32) -> Result<i32> {
     Ok(listener)
 }
 
+/// A field of `struct utsname`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Name {
+    /// The host's name.
+    Host = 1,
+    /// The NIS domain's.
+    Domain = 5,
+}
+
+/// `struct utsname`: six strings, NUL-terminated.
+pub(crate) struct Names([[u8; 65]; 6]);
+
+impl Names {
+    /// A field with what follows its NUL.
+    pub(crate) fn field(&self, name: Name) -> &[u8] {
+        &self.0[name as usize]
+    }
+}
+
+/// uname(2).
+pub(crate) fn uname() -> Result<Names> {
+    let mut names = Names([[0; 65]; 6]);
+    done(nr::UNAME, [address_mut(&mut names.0)])?;
+    Ok(names)
+}
+
 /// execve(2): returns only a failure.
 pub(crate) fn execve(path: Text<'_>, arguments: &[*const u8], environment: &[*const u8]) -> Fault {
     match done(nr::EXECVE, [text(path), address(arguments), address(environment)]) {

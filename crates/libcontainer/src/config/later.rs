@@ -8,7 +8,7 @@ use oci_spec::runtime::{Mount, Spec};
 
 use super::MAX_FINDINGS;
 use super::property::Property;
-use super::view::{self, text};
+use super::view;
 
 /// A property, and whether this configuration asks for it.
 struct Later {
@@ -26,12 +26,6 @@ enum Asked {
 }
 
 const TABLE: &[Later] = &[
-    once("process.apparmorProfile", |spec| {
-        text(view::process(spec).and_then(|p| p.apparmor_profile().as_ref())).is_some()
-    }),
-    once("process.selinuxLabel", |spec| {
-        text(view::process(spec).and_then(|p| p.selinux_label().as_ref())).is_some()
-    }),
     once("process.scheduler", |spec| {
         view::process(spec).is_some_and(|process| process.scheduler().is_some())
     }),
@@ -60,14 +54,6 @@ const TABLE: &[Later] = &[
         view::linux(spec)
             .and_then(|linux| linux.net_devices().as_ref())
             .is_some_and(|devices| !devices.is_empty())
-    }),
-    once("linux.sysctl", |spec| {
-        view::linux(spec)
-            .and_then(|linux| linux.sysctl().as_ref())
-            .is_some_and(|sysctl| !sysctl.is_empty())
-    }),
-    once("linux.mountLabel", |spec| {
-        text(view::linux(spec).and_then(|linux| linux.mount_label().as_ref())).is_some()
     }),
     // Even an empty object asks for a group of its own.
     once("linux.intelRdt", |spec| {
@@ -142,8 +128,6 @@ mod tests {
     }
 
     const ROWS: &[(&str, &str)] = &[
-        (r#"{"process":{"cwd":"/","apparmorProfile":"p"}}"#, "process.apparmorProfile"),
-        (r#"{"process":{"cwd":"/","selinuxLabel":"l"}}"#, "process.selinuxLabel"),
         (r#"{"process":{"cwd":"/","scheduler":{"policy":"SCHED_OTHER"}}}"#, "process.scheduler"),
         (
             r#"{"process":{"cwd":"/","ioPriority":{"class":"IOPRIO_CLASS_BE"}}}"#,
@@ -165,8 +149,6 @@ mod tests {
         ),
         (r#"{"linux":{"timeOffsets":{"boottime":{"secs":1}}}}"#, "linux.timeOffsets"),
         (r#"{"linux":{"netDevices":{"eth0":{}}}}"#, "linux.netDevices"),
-        (r#"{"linux":{"sysctl":{"net.core.somaxconn":"1"}}}"#, "linux.sysctl"),
-        (r#"{"linux":{"mountLabel":"l"}}"#, "linux.mountLabel"),
         (r#"{"linux":{"intelRdt":{}}}"#, "linux.intelRdt"),
         (r#"{"linux":{"memoryPolicy":{"mode":"MPOL_DEFAULT"}}}"#, "linux.memoryPolicy"),
         (r#"{"linux":{"personality":{"domain":"LINUX"}}}"#, "linux.personality"),

@@ -13,6 +13,7 @@ mod property;
 mod repair;
 mod rules;
 mod scan;
+pub(crate) mod sysctl;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -75,6 +75,14 @@ pub(super) fn device_rules(spec: &Spec) -> &[LinuxDeviceCgroup] {
     list(resources(spec).and_then(|resources| resources.devices().as_ref()))
 }
 
+/// Names and values of sysctls, sorted.
+pub(super) fn sysctls(spec: &Spec) -> Vec<(&str, &str)> {
+    let sysctls = linux(spec).and_then(|linux| linux.sysctl().as_ref()).into_iter().flatten();
+    let mut sysctls: Vec<_> = sysctls.map(|(name, value)| (&**name, &**value)).collect();
+    sysctls.sort_unstable();
+    sysctls
+}
+
 pub(super) fn masked_paths(spec: &Spec) -> &[String] {
     list(linux(spec).and_then(|linux| linux.masked_paths().as_ref()))
 }

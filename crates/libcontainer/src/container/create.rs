@@ -33,6 +33,7 @@ pub(super) fn plan(
         has_stdio: !matches!(options.stdio, Stdio::Inherit) && !bundle.config().has_terminal(),
         preserve_fds: options.preserve_fds,
         pivot: options.pivot,
+        keyring: options.keyring,
     };
     plan::compile(bundle.config(), &request, facts)
 }

@@ -31,10 +31,13 @@ pub struct CreateOptions {
     pub pivot: Pivot,
     /// Who gets the master end of the terminal.
     pub console: Console,
+    /// Whether the container gets a session keyring of its own.
+    pub keyring: Keyring,
 }
 
 impl CreateOptions {
-    /// The caller's standard streams, no further descriptors, pivot_root(2), no terminal.
+    /// The caller's standard streams, no further descriptors, pivot_root(2), no terminal, a new session
+    /// keyring.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -65,6 +68,13 @@ impl CreateOptions {
     #[must_use]
     pub fn console(mut self, console: Console) -> Self {
         self.console = console;
+        self
+    }
+
+    /// Sets whether the container gets a session keyring of its own.
+    #[must_use]
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
         self
     }
 }
@@ -108,6 +118,17 @@ pub enum Pivot {
     PivotRoot,
     /// By moving the mount over `/` and chroot(2), for hosts whose root is a ramfs.
     MoveMount,
+}
+
+/// Which session keyring the container's process has (session-keyring(7)).
+#[non_exhaustive]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Keyring {
+    /// One of its own, called `_ses.ID`.
+    #[default]
+    New,
+    /// The caller's, with every key in it.
+    Inherit,
 }
 
 /// A created container, and what was left out on the way.

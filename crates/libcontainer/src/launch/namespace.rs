@@ -1,11 +1,11 @@
 //! Namespaces that the container joins.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat, stat};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::NamespaceKind;
@@ -30,4 +30,19 @@ pub(super) fn open_namespace(kind: NamespaceKind, path: &Path, property: &str) -
         }
         Err(errno) => Err(failed("ioctl(NS_GET_NSTYPE)", errno)),
     }
+}
+
+/// Refuses a namespace that is the caller's own, with this message.
+pub(super) fn check_foreign(
+    namespace: BorrowedFd<'_>,
+    kind: NamespaceKind,
+    message: &str,
+) -> Result<()> {
+    let own = format!("/proc/thread-self/ns/{}", kind.file());
+    let given = fstat(namespace).map_err(|e| Error::os("fstat of a namespace", e as i32))?;
+    let own = stat(own.as_str()).map_err(|e| Error::os(format!("stat {own}"), e as i32))?;
+    if (given.st_dev, given.st_ino) != (own.st_dev, own.st_ino) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidConfig, message).with_property("linux.sysctl"))
 }

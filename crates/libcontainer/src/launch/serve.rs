@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::conversation::{Received, hear, hear_until, say_continue};
 use super::hook::Hooks;
-use super::maps::{map_ids, set_oom_score};
+use super::maps::{check_cgroups, map_ids, set_oom_score};
 use super::output::Output;
 use super::spawn::Init;
 use crate::cgroup::Cgroup;
@@ -58,6 +58,7 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 take_console(host, descriptor)?;
             }
             kind if kind == Kind::Created as u32 => {
+                check_cgroups(init.pid(), &host.plan.host.cgroups)?;
                 (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
                 return say_continue(init.control.as_fd(), &[]);
             }

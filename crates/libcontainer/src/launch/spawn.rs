@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,11 @@ use nix::unistd::{Pid, ftruncate};
 
 use super::conversation::{Received as Heard, hear, say};
 use super::executable::{Executable, sealed};
-use super::namespace::open_namespace;
+use super::namespace::{check_foreign, open_namespace};
 use crate::container::ExitStatus;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::plan::protocol::{Kind, StatusPage};
-use crate::plan::{Plan, Received};
+use crate::plan::{NamespaceKind, Plan, Received};
 use crate::process::{exit_status, poll_until};
 use crate::sys::pidfd::{pidfd_send_signal, waitid, waitid_by_pid};
 use crate::sys::spawn::{Child, Spawn};
@@ -119,7 +120,14 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
         Received::Namespace { kind, path, property } => Some((*kind, path, property)),
         _ => None,
     });
-    namespaces.map(|(kind, path, property)| open_namespace(kind, path, property)).collect()
+    let open = |(kind, path, property): (NamespaceKind, &PathBuf, &String)| {
+        let namespace = open_namespace(kind, path, property)?;
+        for (_, message) in plan.host.foreign.iter().filter(|(foreign, _)| *foreign == kind) {
+            check_foreign(namespace.as_fd(), kind, message)?;
+        }
+        Ok(namespace)
+    };
+    namespaces.map(open).collect()
 }
 
 /// The page that says where init is, even when it was killed.

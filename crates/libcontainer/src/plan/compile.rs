@@ -10,10 +10,12 @@ use super::hooks::Hook;
 use super::image::Builder;
 use super::namespaces::Namespaces;
 use super::options::AttributeChange;
-use super::{HostSteps, Plan, Received, cgroup_mounts, devices, hooks, mounts, process, root};
+use super::{
+    HostSteps, Plan, Received, cgroup_mounts, devices, hooks, labels, mounts, process, root,
+};
 use crate::cgroup::{self, Placement};
 use crate::config::Config;
-use crate::container::Pivot;
+use crate::container::{Keyring, Pivot};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::host::HostFacts;
 
@@ -27,6 +29,7 @@ pub(crate) struct Request<'a> {
     pub(crate) has_stdio: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) pivot: Pivot,
+    pub(crate) keyring: Keyring,
 }
 
 /// What the compilation of every part can look at, and what it adds to.
@@ -50,22 +53,26 @@ pub(crate) struct Compilation<'a> {
 /// If it asks for something that this host can't do.
 pub(crate) fn compile(config: &Config, request: &Request<'_>, facts: &HostFacts) -> Result<Plan> {
     let mut plan = Compilation::begin(config, request, facts)?;
+    labels::check(&plan)?;
     plan.enter_namespaces()?;
     let bound = mounts::open_early(&mut plan)?;
     let nodes = devices::open_early(&mut plan)?;
     let root = root::attach(&mut plan)?;
     plan.become_root()?;
     plan.name_host()?;
+    labels::begin(&mut plan)?;
     let kept = mounts::attach_all(&mut plan, bound)?;
     devices::make(&mut plan, nodes)?;
     hooks::create(&mut plan)?;
     process::make_terminal(&mut plan)?;
     process::make_working_directory(&mut plan)?;
     process::find_home(&mut plan)?;
+    labels::set_sysctls(&mut plan)?;
     root::restrict_paths(&mut plan)?;
     mounts::make_read_only(&mut plan, kept)?;
     root::enter(&mut plan, root)?;
     process::become_user(&mut plan)?;
+    labels::apply(&mut plan)?;
     process::execute(&mut plan)?;
     plan.finish()
 }
@@ -156,6 +163,7 @@ impl<'a> Compilation<'a> {
             id_maps: self.namespaces.id_maps(self.spec),
             deny_setgroups: !self.may_set_groups(),
             oom_score_adj: process::oom_score_adj(self.spec),
+            foreign: labels::foreign(self.spec),
             cgroups: self.placement,
             device_rules: cgroup::rules(devices)?,
             limits,

@@ -10,6 +10,7 @@ mod environment;
 pub(crate) mod format;
 mod hooks;
 mod image;
+mod labels;
 mod mounts;
 mod namespaces;
 #[cfg_attr(not(test), allow(dead_code, reason = "some of it is for init alone"))]
@@ -93,6 +94,8 @@ pub(crate) struct HostSteps {
     pub(crate) oom_score_adj: Option<i32>,
     /// Where the container's cgroups are.
     pub(crate) cgroups: Placement,
+    /// Joined namespaces of these kinds must not be the caller's, with what to say if one is.
+    pub(crate) foreign: Vec<(NamespaceKind, String)>,
     /// Which devices its processes can use.
     pub(crate) device_rules: Vec<DeviceRule>,
     /// What its control files get, in this order.

@@ -9,7 +9,7 @@ use super::compile::Compilation;
 use super::format::{Operation, attach};
 use super::image::{TextBuf, TextsBuf};
 use super::options::{AttributeChange, Options};
-use super::root;
+use super::{labels, root};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files of a procfs that may be covered: what LXCFS and others provide views of. Anything else below
@@ -229,13 +229,24 @@ pub(super) fn pairs<'o>(options: impl IntoIterator<Item = &'o str>) -> Result<Te
 }
 
 /// The options for the file system, the generic ones first.
-fn data(entry: &Entry<'_>) -> Result<TextsBuf> {
+fn data(plan: &Compilation<'_>, entry: &Entry<'_>) -> Result<TextsBuf> {
     let options = &entry.options;
     let by_mount = READ_ONLY_BY_MOUNT.contains(&entry.kind());
     let read_only = (options.read_only && !by_mount).then_some("ro");
     let generic = options.generic.iter().map(String::as_str);
     let data = options.data.iter().map(String::as_str);
-    pairs(read_only.into_iter().chain(generic).chain(data))
+    let label = label(plan, entry);
+    pairs(read_only.into_iter().chain(generic).chain(data).chain(label.as_deref()))
+}
+
+/// The label of the whole file system. It is given when the file system is made, and only to those that
+/// have no labels of their own from the policy.
+fn label(plan: &Compilation<'_>, entry: &Entry<'_>) -> Option<String> {
+    const BY_POLICY: [&str; 5] = ["proc", "sysfs", "mqueue", "cgroup", "cgroup2"];
+    let label = labels::mount_label(plan)?;
+    let given = entry.options.data.iter().any(|option| option.starts_with("context="));
+    let fixed = given || entry.options.remount || BY_POLICY.contains(&entry.kind());
+    (!fixed).then(|| format!("context={label}"))
 }
 
 fn mount(plan: &mut Compilation<'_>, entry: &Entry<'_>, kept: &mut Kept) -> Result<()> {
@@ -244,7 +255,7 @@ fn mount(plan: &mut Compilation<'_>, entry: &Entry<'_>, kept: &mut Kept) -> Resu
     let source = entry.mount.source().as_deref().unwrap_or(Path::new(""));
     let source = TextBuf::path(source)?;
     let target = TextBuf::path(&entry.destination)?;
-    let options = data(entry)?;
+    let options = data(plan, entry)?;
     let is_tmpfs = entry.kind() == "tmpfs";
     let late = is_tmpfs && entry.options.read_only;
     let read_only = if late { libc::MOUNT_ATTR_RDONLY } else { 0 };
@@ -289,7 +300,7 @@ fn mount(plan: &mut Compilation<'_>, entry: &Entry<'_>, kept: &mut Kept) -> Resu
 /// Changes a mount that is there: with `bind` its attributes alone, otherwise the file system too.
 fn remount(plan: &mut Compilation<'_>, entry: &Entry<'_>) -> Result<()> {
     let target = TextBuf::path(&entry.destination)?;
-    let options = data(entry)?;
+    let options = data(plan, entry)?;
     let by_mount = !plan.sets_detached();
     let change = entry.options.change;
     let AttributeChange { set, clear } = if by_mount { change.as_flags() } else { change };

@@ -39,6 +39,26 @@ impl NamespaceKind {
     pub(crate) fn flag(self) -> u32 {
         self.0 as u32
     }
+
+    /// Its file in the directory `ns` of a process.
+    pub(crate) fn file(self) -> &'static str {
+        match self.0 {
+            LinuxNamespaceType::Mount => "mnt",
+            LinuxNamespaceType::Cgroup => "cgroup",
+            LinuxNamespaceType::Uts => "uts",
+            LinuxNamespaceType::Ipc => "ipc",
+            LinuxNamespaceType::User => "user",
+            LinuxNamespaceType::Pid => "pid",
+            LinuxNamespaceType::Network => "net",
+            LinuxNamespaceType::Time => "time",
+        }
+    }
+}
+
+impl From<LinuxNamespaceType> for NamespaceKind {
+    fn from(kind: LinuxNamespaceType) -> Self {
+        Self(kind)
+    }
 }
 
 impl fmt::Display for NamespaceKind {

@@ -164,6 +164,20 @@ operations! {
     Filter = 83 { program: Instructions<'a>, flags: u32 }
     /// execve(2).
     Execute = 82 { arguments: Texts<'a>, environment: Texts<'a> }
+
+    // 90 to 99: procfs, keys, labels
+    /// Opens a procfs to write through: a detached one, or the host's, verified.
+    OpenProc = 90 { detached: u32, options: Texts<'a> }
+    /// Sets a sysctl, a path below the procfs; if asked, reading it must agree.
+    Sysctl = 91 { path: Text<'a>, value: Text<'a>, check: u32 }
+    /// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING` and `KEYCTL_SETPERM`; asking which it is must agree. The
+    /// SELinux label of the keyring, if there is one, goes through the procfs.
+    SessionKeyring = 92 { name: Text<'a>, permissions: u32, label: Text<'a> }
+    /// Writes the label for the next execve(2) into a file of init's directory in the procfs; reading it
+    /// must give what is expected.
+    ExecLabel = 93 { name: Text<'a>, value: Text<'a>, expected: Text<'a> }
+    /// Closes the procfs.
+    CloseProc = 94 {}
 }
 
 /// Flags of [`Operation::Attach`].

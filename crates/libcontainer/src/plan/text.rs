@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::format::{Operation, Record, Text};
 use super::image::Image;
+use super::labels::APPARMOR;
 use super::protocol::{self, Cause, Fault};
 use super::{Plan, Received, words};
 use crate::error::{Error, ErrorKind, errno_text};
@@ -107,6 +108,20 @@ fn doing(operation: &Operation<'_>) -> String {
         Operation::RaiseRlimit { hard, .. } => format!("raise the hard limit to {hard}"),
         Operation::SetRlimit { soft, hard, .. } => format!("set the limits {soft} and {hard}"),
         Operation::RunHook { path, .. } => format!("run {}", show(path)),
+        Operation::OpenProc { .. } => "open a procfs".to_string(),
+        Operation::Sysctl { path, value, .. } => {
+            format!("write \"{}\" to /proc/{}", show(value), show(path))
+        }
+        Operation::SessionKeyring { name, .. } => {
+            format!("unable to join session keyring {}", show(name))
+        }
+        Operation::ExecLabel { name, expected, .. } => {
+            let what = match name.bytes() == APPARMOR.as_bytes() {
+                true => "apply apparmor profile",
+                false => "set selinux label",
+            };
+            format!("unable to {what}: {}", show(expected))
+        }
         _ => String::new(),
     }
 }
@@ -175,6 +190,12 @@ fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error 
         }
         Some(Operation::FindProgram { .. } | Operation::Execute { .. }) => {
             return Error::os("", errno).in_words(errno_text(errno));
+        }
+        // "disk quota exceeded" alone sends people to look at their disks.
+        Some(Operation::SessionKeyring { .. }) if errno == libc::EDQUOT => {
+            let call = "keyctl: the user's quota of keys (kernel.keys.maxkeys, kernel.keys.maxbytes) \
+                        is used up";
+            return Error::os(call, errno);
         }
         _ => {}
     }

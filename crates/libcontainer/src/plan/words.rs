@@ -269,6 +269,20 @@ impl Display for Operation<'_> {
                 write!(f, " ambient {ambient:#x}")
             }
             Self::NoNewPrivileges {} => f.write_str("no new privileges"),
+            Self::OpenProc { detached, options } => {
+                let whose = if detached == 0 { "the host's" } else { "detached" };
+                write!(f, "open procfs, {whose} {}", Options(options))
+            }
+            Self::Sysctl { path, value, check } => {
+                let check = if check == 0 { "" } else { ", read back" };
+                write!(f, "write {value:?} to {path:?}{check}")
+            }
+            Self::SessionKeyring { name, permissions, label } => {
+                write!(f, "session keyring {name:?} {permissions:#x}")?;
+                if label.bytes().is_empty() { Ok(()) } else { write!(f, " label {label:?}") }
+            }
+            Self::ExecLabel { name, value, .. } => write!(f, "write {value:?} to own {name:?}"),
+            Self::CloseProc {} => f.write_str("close procfs"),
             Self::FindProgram { name, candidates } => write!(f, "find {name:?} in {candidates:?}"),
             Self::Gate {} => f.write_str("created; wait for start"),
             Self::Filter { program, flags } => {

@@ -35,6 +35,9 @@ pub(crate) const FLOOR: [Probe; 7] = [
 pub(crate) const MOUNT_SETATTR: Probe =
     probe("mount_setattr", libc::SYS_mount_setattr, [-1, 0, NO_FLAGS, 0, 0]);
 
+/// keyctl(2) with an operation that doesn't exist.
+pub(crate) const KEYCTL: Probe = probe("keyctl", libc::SYS_keyctl, [-1, 0, 0, 0, 0]);
+
 /// Flags that no call has: all bits of an `unsigned int`.
 const NO_FLAGS: libc::c_long = 0xffff_ffff;
 

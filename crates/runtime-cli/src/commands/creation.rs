@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use libcontainer::{Bundle, Config, Console, Container, CreateOptions, Delete, Pivot};
+use libcontainer::{Bundle, Config, Console, Container, CreateOptions, Delete, Keyring, Pivot};
 
 use crate::args::{self, Globals};
 use crate::relay::Relay;
@@ -66,7 +66,9 @@ impl Creation {
         log::debug!("create {id} from {}", bundle.directory().display());
         let pivot = if self.no_pivot { Pivot::MoveMount } else { Pivot::PivotRoot };
         let (console, terminal) = self.console(globals, bundle.config(), mode)?;
-        let options = CreateOptions::new().preserve_fds(preserve_fds).pivot(pivot).console(console);
+        let keyring = if self.no_new_keyring { Keyring::Inherit } else { Keyring::New };
+        let options = CreateOptions::new().preserve_fds(preserve_fds).pivot(pivot);
+        let options = options.console(console).keyring(keyring);
         let created = state_root::runtime(globals)?.create(id, &bundle, &options)?;
         for warning in &created.warnings {
             log::warn!("{warning}");

@@ -16,6 +16,7 @@ mod process;
 mod resources;
 mod seccomp;
 mod strings;
+mod sysctl;
 
 use std::fmt;
 
@@ -119,6 +120,7 @@ const SUBJECTS: &[&[Rule]] = &[
     resources::RULES,
     seccomp::RULES,
     strings::RULES,
+    sysctl::RULES,
 ];
 
 /// Every rule that the configuration breaks, and the warnings; at most `MAX_FINDINGS` of each.

@@ -13,7 +13,7 @@ pub(super) use self::format::Sample;
 use super::{Plan, Request, compile};
 use crate::cgroup::{Hierarchy, Layout, Unified};
 use crate::config::Config;
-use crate::container::Pivot;
+use crate::container::{Keyring, Pivot};
 use crate::error::Result;
 use crate::host::{HostCapabilities, HostFacts, KernelFeatures, SecurityModules};
 
@@ -26,9 +26,10 @@ pub(super) fn host(cgroup: Layout) -> HostFacts {
             memfd_exec: true,
             time_namespace_at_exec: true,
             pidfd_exit_info: true,
+            keyrings: true,
         },
         cgroup,
-        lsm: SecurityModules { apparmor: false, selinux: false },
+        lsm: SecurityModules { apparmor: true, selinux: true },
         capabilities: HostCapabilities { last: 40, effective: all, bounding: all },
     }
 }
@@ -137,6 +138,7 @@ pub(super) fn plan(config: &Config, facts: &HostFacts) -> Result<Plan> {
         has_stdio: false,
         preserve_fds: 0,
         pivot: Pivot::PivotRoot,
+        keyring: Keyring::New,
     };
     compile(config, &request, facts)
 }

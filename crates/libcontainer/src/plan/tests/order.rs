@@ -144,6 +144,36 @@ const BEFORE: &[(&str, Wanted, Wanted)] = &[
         |op| matches!(op, Op::CloseSlots {}),
         |op| matches!(op, Op::Chdir { .. } | Op::SetUser { .. }),
     ),
+    (
+        "the keyring is that of the namespace's root",
+        |op| matches!(op, Op::BecomeRoot {}),
+        |op| matches!(op, Op::SessionKeyring { .. }),
+    ),
+    (
+        "a procfs is opened while the host's is seen",
+        |op| matches!(op, Op::OpenProc { .. }),
+        |op| matches!(op, Op::Attach { .. } | Op::PivotRoot {} | Op::MoveRoot {}),
+    ),
+    (
+        "sysctls are set by root",
+        |op| matches!(op, Op::Sysctl { .. }),
+        |op| matches!(op, Op::SetUser { .. }),
+    ),
+    (
+        "labels are taken from the last credentials only",
+        |op| {
+            matches!(
+                op,
+                Op::SetUser { .. } | Op::SetCapabilities { .. } | Op::SessionKeyring { .. }
+            )
+        },
+        |op| matches!(op, Op::ExecLabel { .. }),
+    ),
+    (
+        "the procfs is closed before the program is looked up",
+        |op| matches!(op, Op::CloseProc {}),
+        |op| matches!(op, Op::FindProgram { .. }),
+    ),
     ("found before created", |op| matches!(op, Op::FindProgram { .. }), |op| *op == Op::Gate {}),
     ("created before executed", |op| *op == Op::Gate {}, |op| matches!(op, Op::Execute { .. })),
 ];
@@ -212,6 +242,11 @@ fn every_plan_does_these_once_and_ends_in_the_program() {
         assert_eq!(
             all(&plan, |op| matches!(op, Op::Clone { .. })).len(),
             usize::from(plan.two_stages)
+        );
+        assert_eq!(
+            all(&plan, |op| matches!(op, Op::OpenProc { .. })).len(),
+            all(&plan, |op| matches!(op, Op::CloseProc {})).len(),
+            "{name}"
         );
         let last = plan.image.records().last().unwrap();
         assert!(matches!(last.operation, Op::Execute { .. }), "{name}");
