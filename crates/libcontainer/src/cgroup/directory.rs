@@ -29,6 +29,16 @@ pub(super) struct Directory {
     file: File,
     /// For messages only.
     path: PathBuf,
+    locked: bool,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.locked {
+            // Closing alone would leave the lock to a child that another thread has just forked.
+            self.file.unlock().ok();
+        }
+    }
 }
 
 /// A value that a control file of a cgroup is to get: settings are data.
@@ -58,7 +68,7 @@ impl Directory {
             let message = format!("{}: no {name} filesystem is mounted there", path.display());
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        Ok(Self { file: File::from(fd), path })
+        Ok(Self { file: File::from(fd), path, locked: false })
     }
 
     /// Opens a directory below, by a relative path; `..` and foreign mounts are refused.
@@ -71,7 +81,7 @@ impl Directory {
                     | ResolveFlag::RESOLVE_NO_XDEV,
             );
         let fd = openat2(&self.file, below, how).map_err(|errno| os("openat2", &path, errno))?;
-        Ok(Self { file: File::from(fd), path })
+        Ok(Self { file: File::from(fd), path, locked: false })
     }
 
     /// mkdir(2) of one directory below.
@@ -145,9 +155,12 @@ impl Directory {
 
     /// Takes the lock on this directory that makes one creator of a cgroup the only one. It goes with
     /// the value.
-    pub(super) fn lock(&self) -> Result<()> {
+    pub(super) fn lock(&mut self) -> Result<()> {
         match self.file.try_lock() {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.locked = true;
+                Ok(())
+            }
             Err(std::fs::TryLockError::WouldBlock) => Err(Error::new(
                 ErrorKind::Exists,
                 format!(
@@ -164,7 +177,7 @@ impl Directory {
     /// Any directory, for tests of what is written where.
     #[cfg(test)]
     pub(super) fn of_files(path: &Path) -> Self {
-        Self { file: File::open(path).unwrap(), path: path.to_path_buf() }
+        Self { file: File::open(path).unwrap(), path: path.to_path_buf(), locked: false }
     }
 
     /// The path, for messages.
