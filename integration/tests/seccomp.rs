@@ -387,7 +387,7 @@ fn accepted(listener: &UnixListener) -> (String, Vec<RawFd>) {
 #[test]
 fn an_agent_is_asked() {
     needs_root!();
-    peers_differ!("crun", "1.8.1 sends a zero behind the text");
+    peers_differ!("crun", "1.8.1 tells the agent version 0.2.0 of the runtime-spec");
     for no_new_privileges in [true, false] {
         let bundle = Bundle::new();
         let socket = bundle.directory().join("agent");

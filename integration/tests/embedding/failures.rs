@@ -192,11 +192,11 @@ const CASES: &[Case] = &[
         "process.terminal: nobody is there to get the master end of the terminal",
     ),
     (
-        |c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"}),
+        |c| c["linux"]["intelRdt"] = json!({}),
         ErrorKind::Unsupported,
-        Some("linux.seccomp"),
+        Some("linux.intelRdt"),
         None,
-        "linux.seccomp: not supported by this version",
+        "linux.intelRdt: not supported by this version",
     ),
 ];
 
