@@ -1,5 +1,6 @@
 //! Measures runtimes side by side, in turn, in the same run: `bench wall [WARM [COLD]]` is the time from
-//! spawn to exit of `run` with the `spec` template and `/bin/true`; `bench rss` is what the process of a
+//! spawn to exit of `run` with the `spec` template and `/bin/true`, then with what Docker writes by default,
+//! its seccomp profile included; `bench rss` is what the process of a
 //! created container has in memory. The contenders are `RUNTIME` (or the tare that was built last) and
 //! Debian's crun and runc, as far as they are installed, or those that `BENCH` names.
 
@@ -79,13 +80,32 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(args: &Value) -> Result<Self> {
+    fn new(mut config: Value) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("tare-bench-").tempdir()?;
         rootfs::make(&directory.path().join("rootfs"));
-        let mut config = base_config();
-        config["process"]["args"] = args.clone();
+        config["process"]["args"] = json!(["/bin/true"]);
         fs::write(directory.path().join("config.json"), serde_json::to_vec(&config)?)?;
         Ok(Self { directory })
+    }
+
+    /// What Docker writes by default, but for what depends on its host, and what Debian's peers refuse:
+    /// the files that it binds, AppArmor, its cgroup, the time namespace, the version.
+    fn docker() -> Result<Self> {
+        let text = include_str!("../../../fixtures/docker-28.json");
+        let mut config: Value = serde_json::from_str(text)?;
+        config["ociVersion"] = json!("1.0.2");
+        config["root"]["path"] = json!("rootfs");
+        config["process"].as_object_mut().context("a process")?.remove("apparmorProfile");
+        let linux = config["linux"].as_object_mut().context("a linux section")?;
+        linux.remove("cgroupsPath");
+        let namespaces = linux.get_mut("namespaces").and_then(Value::as_array_mut);
+        namespaces.context("namespaces")?.retain(|namespace| namespace["type"] != "time");
+        for mount in config["mounts"].as_array_mut().context("mounts")? {
+            if mount["type"] == "bind" {
+                mount["source"] = json!("/etc/hostname");
+            }
+        }
+        Self::new(config)
     }
 
     fn command(&self, runtime: &Path, args: &[&str]) -> Command {
@@ -166,12 +186,18 @@ fn measure() -> Result<()> {
     propagate(MsFlags::MS_SHARED);
     match args.first().map(String::as_str) {
         Some("wall") => {
-            let bench = Bench::new(&json!(["/bin/true"]))?;
-            bench.wall("warm", number(1, 200)?, Duration::ZERO)?;
-            bench.wall("cold (100 ms apart)", number(2, 40)?, Duration::from_millis(100))
+            let (warm, cold) = (number(1, 200)?, number(2, 40)?);
+            for (name, bench) in
+                [("spec", Bench::new(base_config())?), ("docker", Bench::docker()?)]
+            {
+                bench.wall(&format!("{name}, warm"), warm, Duration::ZERO)?;
+                let gap = Duration::from_millis(100);
+                bench.wall(&format!("{name}, cold (100 ms apart)"), cold, gap)?;
+            }
+            Ok(())
         }
         Some("rss") => {
-            let bench = Bench::new(&json!(["/bin/true"]))?;
+            let bench = Bench::new(base_config())?;
             contenders().iter().try_for_each(|contender| bench.resident(&contender.path))
         }
         _ => bail!("usage: bench wall [WARM [COLD]] | bench rss"),
