@@ -15,6 +15,7 @@ mod cli_compat;
 mod crashes;
 mod descriptors;
 mod devices;
+mod features;
 mod hooks;
 mod hostile_rootfs;
 mod identity;

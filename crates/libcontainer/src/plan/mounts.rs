@@ -257,7 +257,8 @@ fn mount(plan: &mut Compilation<'_>, entry: &Entry<'_>, kept: &mut Kept) -> Resu
     let target = TextBuf::path(&entry.destination)?;
     let options = data(plan, entry)?;
     let is_tmpfs = entry.kind() == "tmpfs";
-    let late = is_tmpfs && entry.options.read_only;
+    let all_read_only = entry.options.change_all.set & libc::MOUNT_ATTR_RDONLY != 0;
+    let late = is_tmpfs && (entry.options.read_only || all_read_only);
     let read_only = if late { libc::MOUNT_ATTR_RDONLY } else { 0 };
     let filesystem = Operation::Filesystem {
         slot,
