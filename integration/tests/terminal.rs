@@ -73,6 +73,7 @@ fn the_streams_of_the_caller_are_gone() {
 #[test]
 fn the_terminal_controls_the_session() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 gives the console mount other options");
     let bundle = at_terminal("exec sleep 1000");
     let (process, screen) = started(&bundle);
     assert!(until(|| process.file("cmdline").starts_with("sleep\0")));
@@ -183,6 +184,7 @@ fn a_terminal_needs_a_console_socket_and_the_other_way_round() {
 #[test]
 fn a_console_socket_that_nobody_answers_is_an_error() {
     needs_root!();
+    peers_differ!("crun", "says it with a capital letter");
     let bundle = at_terminal("true");
     let path = bundle.directory().join("missing.sock");
     let args = ["create", "--console-socket", path.to_str().unwrap()];
@@ -209,6 +211,7 @@ fn run(bundle: &Bundle) -> AtTerminal {
 #[test]
 fn a_foreground_run_is_at_the_callers_terminal() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 does not hand on the size");
     let bundle = at_terminal("busybox stty size; read line; echo got $line; exit 7");
     let mut run = run(&bundle);
     run.screen.shows("33 99");
@@ -223,6 +226,7 @@ fn a_foreground_run_is_at_the_callers_terminal() {
 #[test]
 fn a_foreground_run_hands_on_size_and_interrupt() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 does not hand on the size");
     let script = "trap 'busybox stty size' WINCH; trap 'echo interrupted; exit 5' INT; echo ready; \
                   while :; do sleep 0.05; done";
     let bundle = at_terminal(script);
@@ -274,6 +278,7 @@ fn the_terminal_is_restored_after_a_failure() {
 #[test]
 fn all_output_arrives_and_a_redirected_one_is_as_it_was_written() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 leaves the terminal's translation on");
     let lines = |end: &str| (1..=20_000).map(|n| format!("{n}{end}")).collect::<String>();
     let bundle = at_terminal("seq 1 20000");
     let (code, seen) = run(&bundle).ends();
@@ -339,6 +344,7 @@ fn a_console_is_made_in_the_dev_of_an_image() {
 #[test]
 fn a_linked_console_is_not_followed() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 follows it, inside the root");
     peers_differ!("runc", "1.1.5 follows it, inside the root");
     for target in ["/etc/passwd", "/etc/new", "../../decoy/marker", "/proc/self/exe"] {
         let bundle = with_dev_of_the_image("true");
@@ -353,6 +359,7 @@ fn a_linked_console_is_not_followed() {
 #[test]
 fn a_console_that_is_a_device_is_covered_not_opened() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 opens it");
     peers_differ!("runc", "1.1.5 opens it");
     let bundle = with_dev_of_the_image("echo there > /dev/console");
     // No driver has this number: to open it would fail.
@@ -379,6 +386,7 @@ fn make_impostor(kind: &str, path: &std::path::Path) {
 #[test]
 fn a_foreign_multiplexer_is_refused() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 fails in other words, or opens it");
     peers_differ!("runc", "1.1.5 opens /dev/ptmx instead");
     for kind in IMPOSTORS {
         let bundle = at_terminal("true").edit(|config| {
@@ -401,6 +409,7 @@ fn a_foreign_multiplexer_is_refused() {
 #[test]
 fn a_multiplexer_that_something_covers_is_refused() {
     needs_root!();
+    peers_differ!("crun", "1.8.1 opens whatever is there");
     peers_differ!("runc", "1.1.5 opens whatever is there");
     for kind in ["fifo", "file", "null"] {
         let bundle = at_terminal("true").mount("/dev/pts/ptmx", "bind", "impostor", &["bind"]);
