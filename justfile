@@ -56,6 +56,12 @@ bench warm="200" cold="40": build
     cargo build --locked --package integration --bin bench
     {{ target }}/debug/bench wall {{ warm }} {{ cold }}
 
+# DIR is a tree of opencontainers/runtime-tools in which `make runtimetest validation-executables` has run.
+# Put tare to the conformance suite that is built in DIR, or to some PROGRAMs of it.
+conformance dir *program: build
+    cargo build --locked --package integration --bin conformance
+    {{ target }}/debug/conformance {{ dir }} {{ program }}
+
 # Show the resident memory of a created container, beside that of the peers.
 rss: build
     cargo build --locked --package integration --bin bench
