@@ -31,6 +31,11 @@ test-peers *filter:
     RUNTIME=runc cargo test --locked --package integration --test runtime -- {{ filter }}
     RUNTIME=crun cargo test --locked --package integration --test runtime -- {{ filter }}
 
+# Run Docker and containerd with tare below them, and with runc as the control.
+test-managers: build
+    bash scripts/requirements.sh managers
+    cargo test --locked --package integration --test managers
+
 # Check the formatting and lint, warnings denied.
 lint:
     cargo fmt --all --check
