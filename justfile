@@ -31,6 +31,11 @@ test-peers *filter:
     RUNTIME=runc cargo test --locked --package integration --test runtime -- {{ filter }}
     RUNTIME=crun cargo test --locked --package integration --test runtime -- {{ filter }}
 
+# Run Docker and containerd with tare below them, and with runc as the control.
+test-managers: build
+    bash scripts/requirements.sh managers
+    cargo test --locked --package integration --test managers
+
 # Check the formatting and lint, warnings denied.
 lint:
     cargo fmt --all --check
@@ -55,6 +60,12 @@ bench warm="200" cold="40": build
     bash scripts/requirements.sh peers
     cargo build --locked --package integration --bin bench
     {{ target }}/debug/bench wall {{ warm }} {{ cold }}
+
+# DIR is a tree of opencontainers/runtime-tools in which `make runtimetest validation-executables` has run.
+# Put tare to the conformance suite that is built in DIR, or to some PROGRAMs of it.
+conformance dir *program: build
+    cargo build --locked --package integration --bin conformance
+    {{ target }}/debug/conformance {{ dir }} {{ program }}
 
 # Show the resident memory of a created container, beside that of the peers.
 rss: build

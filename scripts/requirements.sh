@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a task (build, test, demo, peers) needs beyond the Rust toolchain, if it is run by root
+# Installs what a task (build, test, demo, peers, managers) needs beyond the Rust toolchain, if it is run by root
 # on a system with apt; otherwise says what is missing, and fails if nothing can be done without it.
 set -euo pipefail
 
@@ -39,8 +39,17 @@ peers)
     needs runc test -x /usr/sbin/runc -o -x /usr/bin/runc
     needs crun command -v crun
     ;;
+managers)
+    needs busybox-static static_busybox
+    needs util-linux command -v setpriv
+    needs runc test -x /usr/sbin/runc -o -x /usr/bin/runc
+    needs containerd command -v containerd
+    needs docker.io command -v dockerd
+    needs iptables test -x /usr/sbin/iptables
+    needs tini command -v docker-init
+    ;;
 *)
-    printf 'usage: requirements.sh build|test|demo|peers\n' >&2
+    printf 'usage: requirements.sh build|test|demo|peers|managers\n' >&2
     exit 2
     ;;
 esac
@@ -52,6 +61,13 @@ fi
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
     printf 'installing %s\n' "${packages[*]}" >&2
     export DEBIAN_FRONTEND=noninteractive
+    # The tests start the engines that they need: the packages shall not.
+    policy=/usr/sbin/policy-rc.d
+    if [ "$task" = managers ] && [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod 755 "$policy"
+    fi
     apt-get update --quiet=2
     apt-get install --quiet=2 --yes --no-install-recommends "${packages[@]}" > /dev/null
     exit 0

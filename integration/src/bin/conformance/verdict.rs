@@ -1,0 +1,106 @@
+//! What the end of a program means.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::programs;
+use crate::run::{Ended, Exit};
+
+/// What a program shows of the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It does what the program wants.
+    Passed,
+    /// Nothing: the program wants refusals, and the runtime doesn't do what would show that it can do
+    /// anything but refuse.
+    Vacuous(&'static str),
+    /// It doesn't.
+    Failed(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => f.write_str("passed"),
+            Self::Vacuous(other) => write!(f, "vacuous (see {other})"),
+            Self::Failed(_) => f.write_str("failed"),
+        }
+    }
+}
+
+/// The verdict on a program, with the others for evidence.
+pub(crate) fn judge(name: &str, all: &BTreeMap<String, Ended>) -> Verdict {
+    let Some(ended) = all.get(name) else {
+        return Verdict::Failed("did not run".into());
+    };
+    if let Some(why) = complaint(ended) {
+        return Verdict::Failed(why);
+    }
+    match programs::evidence(name) {
+        Some(other) if all.get(other).is_none_or(|ended| ended.report.ok == 0) => {
+            Verdict::Vacuous(other)
+        }
+        _ => Verdict::Passed,
+    }
+}
+
+fn complaint(ended: &Ended) -> Option<String> {
+    let first = ended.report.complaints.first().cloned();
+    match ended.exit {
+        Exit::Hung => Some("did not end in time".into()),
+        Exit::Signal(signal) => Some(format!("was killed by {signal}")),
+        Exit::Code(0) if first.is_some() => first,
+        Exit::Code(0) if ended.report.complete() => None,
+        Exit::Code(0) => Some("made another number of assertions than it planned".into()),
+        Exit::Code(code) => {
+            Some(first.or(ended.error.clone()).unwrap_or_else(|| format!("exit status {code}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tap::Report;
+
+    fn ended(exit: Exit, output: &str) -> Ended {
+        Ended { exit, report: Report::parse(output), error: None }
+    }
+
+    fn alone(exit: Exit, output: &str) -> Verdict {
+        judge("hostname", &BTreeMap::from([("hostname".to_string(), ended(exit, output))]))
+    }
+
+    #[test]
+    fn a_program_passes_if_nothing_speaks_against_it() {
+        assert_eq!(alone(Exit::Code(0), "ok 1\n1..1\n"), Verdict::Passed);
+        assert_eq!(alone(Exit::Code(0), "1..0\n"), Verdict::Passed);
+        let error = "  ---\n  {\n    \"error\": \"no such hook\"\n  }\n  ...\n1..0\n";
+        for (exit, output, why) in [
+            (Exit::Code(0), error, "no such hook"),
+            (Exit::Code(0), "ok 1\nnot ok 2 - two\n1..2\n", "two"),
+            (Exit::Code(0), "1..2\nok 1\n", "made another number of assertions than it planned"),
+            (Exit::Code(1), "ok 1\n1..1\n", "exit status 1"),
+            (Exit::Code(1), "not ok 1 - one\n", "one"),
+            (Exit::Signal(11), "ok 1\n1..1\n", "was killed by 11"),
+            (Exit::Hung, "ok 1\n1..1\n", "did not end in time"),
+        ] {
+            assert_eq!(alone(exit, output), Verdict::Failed(why.into()));
+        }
+    }
+
+    #[test]
+    fn refusals_count_only_beside_an_assertion_that_held() {
+        let verdict = |evidence: Option<&str>| {
+            let mut all =
+                BTreeMap::from([("prestart_fail".to_string(), ended(Exit::Code(0), "1..0\n"))]);
+            if let Some(output) = evidence {
+                all.insert("hooks_stdin".to_string(), ended(Exit::Code(0), output));
+            }
+            judge("prestart_fail", &all)
+        };
+        assert_eq!(verdict(None), Verdict::Vacuous("hooks_stdin"));
+        assert_eq!(verdict(Some("not ok 1\n1..1\n")), Verdict::Vacuous("hooks_stdin"));
+        assert_eq!(verdict(Some("ok 1\nnot ok 2\n1..2\n")), Verdict::Passed);
+    }
+}
