@@ -1,7 +1,8 @@
 //! The log: one record a line, in the two formats of logrus, which container managers read back.
 //!
-//! Podman reads the file as a single JSON object, so without `--debug` nothing is written but the error
-//! that ends the program. Where a file is named, that error goes to the standard error as well.
+//! Podman reads the file as a single JSON object, so without `--debug` nothing is written to one but the
+//! error that ends the program, which goes to the standard error as well. Without a file, warnings are told
+//! too: what was left out of a configuration shall not go unseen.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -54,7 +55,11 @@ pub(crate) fn install(
 ) -> anyhow::Result<Channel> {
     let file = file.map(open).transpose()?;
     let channel = if file.is_some() { Channel::File } else { Channel::Stderr };
-    let level = if debug { LevelFilter::Debug } else { LevelFilter::Error };
+    let level = match channel {
+        _ if debug => LevelFilter::Debug,
+        Channel::File => LevelFilter::Error,
+        Channel::Stderr => LevelFilter::Warn,
+    };
     // A second call is not a failure: the first logger stays.
     if log::set_boxed_logger(Box::new(Logger { format, file })).is_ok() {
         log::set_max_level(level);
