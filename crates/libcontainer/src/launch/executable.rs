@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, fstat};
 
 use crate::error::{Error, Result};
 use crate::process::Inode;
+use crate::sys::probe::memfd_exec;
 
 /// The freestanding program that `build.rs` has built.
 static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
@@ -35,7 +36,8 @@ impl Executable {
             file => file?,
         };
         let status = fstat(&file).map_err(|errno| Error::os("fstat", errno as i32))?;
-        Ok(Self { file, inode: Inode { device: status.st_dev, number: status.st_ino } })
+        let inode = Inode { device: status.st_dev, number: status.st_ino };
+        Ok(Self { file, inode })
     }
 
     /// What tells whether a process still executes it.
@@ -52,6 +54,15 @@ impl AsFd for Executable {
 
 /// Linux 6.3: asks for a memfd that can be executed.
 const MFD_EXEC: MFdFlags = MFdFlags::from_bits_retain(libc::MFD_EXEC);
+
+/// Linux 6.3: one that never can be.
+const MFD_NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+
+/// The flag of memfds that are data: a kernel that knows both wants to be told which it is, and may refuse
+/// one that doesn't say (`vm.memfd_noexec`).
+pub(super) fn data_flag() -> MFdFlags {
+    if memfd_exec() { MFD_NOEXEC_SEAL } else { MFdFlags::empty() }
+}
 
 /// A memfd that holds `bytes`, which nobody can change any more.
 pub(super) fn sealed(name: &std::ffi::CStr, bytes: &[u8], exec: MFdFlags) -> Result<OwnedFd> {

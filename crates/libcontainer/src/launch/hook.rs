@@ -12,10 +12,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::memfd::MFdFlags;
 use serde::Serialize;
 
-use super::executable::{Executable, sealed};
+use super::executable::{Executable, data_flag, sealed};
 use super::output::Output;
 use super::serve::execute;
 use super::spawn::{Streams, spawn};
@@ -142,7 +141,7 @@ impl<'a> Hooks<'a> {
         let state = State::new(self.intent, hook.kind.status(), pid);
         let state = serde_json::to_vec(&state)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("state for {hook}: {e}")))?;
-        let file = sealed(c"tare-state", &state, MFdFlags::empty())?;
+        let file = sealed(c"tare-state", &state, data_flag())?;
         // Its position is at the end; one that is opened again reads from the beginning.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let reader = File::open(&path).map_err(|e| Error::io(format!("open {path}"), &e))?;

@@ -15,7 +15,7 @@ use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, so
 use nix::unistd::{Pid, ftruncate};
 
 use super::conversation::{Received as Heard, hear, say};
-use super::executable::{Executable, sealed};
+use super::executable::{Executable, data_flag, sealed};
 use super::namespace::{check_foreign, open_namespace};
 use crate::container::ExitStatus;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -64,8 +64,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Spawns init; from here on it works by itself.
 pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>) -> Result<Init> {
     let namespaces = open_namespaces(plan)?;
-    let image = sealed(c"tare-plan", plan.image.bytes(), MFdFlags::from_bits_retain(0))?;
-    let status = status_page()?;
+    let data = data_flag();
+    let image = sealed(c"tare-plan", plan.image.bytes(), data)?;
+    let status = status_page(data)?;
     let (ours, theirs) = control_pair(plan)?;
     let number = CString::new(theirs.as_raw_fd().to_string()).unwrap_or_default();
     let child = spawn_unless_busy(&Spawn {
@@ -131,11 +132,11 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
 }
 
 /// The page that says where init is, even when it was killed.
-fn status_page() -> Result<OwnedFd> {
+fn status_page(data: MFdFlags) -> Result<OwnedFd> {
     let failed = |call: &str, errno: nix::errno::Errno| {
         Error::os(format!("{call} of init's status page"), errno as i32)
     };
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | data;
     let page =
         memfd_create(c"tare-status", flags).map_err(|errno| failed("memfd_create", errno))?;
     let size = i64::try_from(size_of::<StatusPage>()).unwrap_or(0);

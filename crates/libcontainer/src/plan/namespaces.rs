@@ -15,6 +15,8 @@ use crate::host::HostFacts;
 
 /// CAP_SYS_ADMIN (linux/capability.h).
 const CAP_SYS_ADMIN: u32 = 21;
+/// With this and CAP_DAC_OVERRIDE the id maps of any process can be written.
+const MAP_WRITER: u64 = 1 << CAP_SYS_ADMIN | 1 << 1;
 
 /// One line of a uid_map or gid_map (user_namespaces(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,8 +167,10 @@ impl Compilation<'_> {
         if self.in_user_namespace() {
             process::raise_limits(self)?;
         }
-        let maps_ids = self.namespaces.is_new(LinuxNamespaceType::User);
-        if !maps_ids {
+        // An unprivileged caller can't write the maps of a process that isn't dumpable.
+        let needs_maps = self.namespaces.is_new(LinuxNamespaceType::User)
+            && self.facts.capabilities.effective & MAP_WRITER != MAP_WRITER;
+        if !needs_maps {
             self.image.push("process", &Operation::NotDumpable {})?;
         }
         for (kind, slot, property) in std::mem::take(&mut self.namespaces.joined) {
@@ -181,8 +185,7 @@ impl Compilation<'_> {
             let flags = self.namespaces.cloned();
             self.image.push("linux.namespaces", &Operation::Clone { flags, cgroup })?;
         }
-        if maps_ids {
-            // Only now: an unprivileged caller can't write the maps of a process that isn't dumpable.
+        if needs_maps {
             self.image.push("process", &Operation::NotDumpable {})?;
         }
         self.image.push("process", &Operation::Session {})?;
