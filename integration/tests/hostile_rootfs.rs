@@ -184,7 +184,8 @@ fn a_false_dev_null_never_unmasks() {
 #[test]
 fn chains_of_links_end_like_in_the_kernel() {
     needs_root!();
-    for (length, follows) in [(39, true), (41, false)] {
+    // The kernel follows 40, but counts on when it has to begin anew, as it may twice.
+    for (length, follows) in [(13, true), (41, false)] {
         let bundle = Bundle::sh("ls /var/l0").writes(&[""]).mount("/var/l0", "tmpfs", "tmpfs", &[]);
         fs::create_dir(bundle.rootfs("var/end")).unwrap();
         for number in 0..length {
