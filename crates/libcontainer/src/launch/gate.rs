@@ -11,8 +11,7 @@ use nix::sys::stat::{Mode, fchmod};
 
 use super::agent::Agent;
 use super::conversation::{Received, hear, say_continue};
-use super::hook::Hooks;
-use super::output::Output;
+use super::hook::{Hooks, Running};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::plan::explain_start;
 use crate::plan::protocol::Kind;
@@ -54,11 +53,9 @@ pub(crate) fn open(
         .map_err(|errno| Error::os("connect to the gate", errno as i32))?;
     say_continue(socket.as_fd(), &[])?;
     let mut executing = false;
-    let mut running: Option<(u32, Output)> = None;
+    let mut running = Running::default();
     loop {
-        if let Some((_, output)) = &mut running {
-            output.take_until(socket.as_fd(), None)?;
-        }
+        running.attend(socket.as_fd())?;
         match hear(socket.as_fd()).context(|| "start")? {
             Received::HungUp if executing => return Ok(()),
             Received::HungUp => {
@@ -74,14 +71,10 @@ pub(crate) fn open(
                 }
             }
             Received::Message(message, _) if message.kind == Kind::Hook as u32 => {
-                let (output, streams) = hooks.streams(message.a, pid)?;
-                say_continue(socket.as_fd(), &streams.each_ref().map(AsRawFd::as_raw_fd))?;
-                running = Some((message.a, output));
+                running.begin(socket.as_fd(), hooks, message.a, pid)?;
             }
             Received::Message(message, _) => {
-                let hook = running.take();
-                let hook = hook.and_then(|(number, out)| hooks.explain(number, &message, out));
-                if let Some(error) = hook {
+                if let Some(error) = running.explain(hooks, &message) {
                     return Err(error);
                 }
                 let length = usize::try_from(message.length).unwrap_or(0);

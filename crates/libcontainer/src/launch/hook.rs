@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::conversation::say_continue;
 use super::executable::{Executable, data_flag, sealed};
 use super::output::Output;
 use super::serve::execute;
@@ -111,7 +112,7 @@ impl<'a> Hooks<'a> {
 
     /// What the container's init needs to run a hook: the standard streams, and where the output comes
     /// from.
-    pub(super) fn streams(&self, number: u32, pid: i32) -> Result<(Output, [OwnedFd; 3])> {
+    fn streams(&self, number: u32, pid: i32) -> Result<(Output, [OwnedFd; 3])> {
         // As the hook sees it.
         let pid = if self.intent.own_pid_namespace { 1 } else { pid };
         let (output, [out, err]) = Output::pipes()?;
@@ -124,7 +125,7 @@ impl<'a> Hooks<'a> {
     }
 
     /// Why the container's init says that a hook failed. `None`: it says something else.
-    pub(super) fn explain(&self, number: u32, message: &Message, output: Output) -> Option<Error> {
+    fn explain(&self, number: u32, message: &Message, output: Output) -> Option<Error> {
         let hook = self.numbered(number).ok()?;
         let status = i32::try_from(message.fault.errno).unwrap_or(0);
         let why = match message.fault.cause {
@@ -146,6 +147,40 @@ impl<'a> Hooks<'a> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let reader = File::open(&path).map_err(|e| Error::io(format!("open {path}"), &e))?;
         Ok(reader.into())
+    }
+}
+
+/// The hook that the container's init runs at the moment: what `create` and `start` do about it.
+#[derive(Debug, Default)]
+pub(super) struct Running(Option<(u32, Output)>);
+
+impl Running {
+    /// Takes in what the hook writes, until init says something.
+    pub(super) fn attend(&mut self, init: BorrowedFd<'_>) -> Result<()> {
+        match &mut self.0 {
+            Some((_, output)) => output.take_until(init, None).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives init the standard streams of a hook.
+    pub(super) fn begin(
+        &mut self,
+        init: BorrowedFd<'_>,
+        hooks: &Hooks<'_>,
+        number: u32,
+        pid: i32,
+    ) -> Result<()> {
+        let (output, streams) = hooks.streams(number, pid)?;
+        say_continue(init, &streams.each_ref().map(AsRawFd::as_raw_fd))?;
+        self.0 = Some((number, output));
+        Ok(())
+    }
+
+    /// Why init says that the hook failed. `None`: it says something else.
+    pub(super) fn explain(&mut self, hooks: &Hooks<'_>, message: &Message) -> Option<Error> {
+        let (number, output) = self.0.take()?;
+        hooks.explain(number, message, output)
     }
 }
 

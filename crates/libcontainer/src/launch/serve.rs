@@ -3,9 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::conversation::{Received, hear, hear_until, say_continue};
-use super::hook::Hooks;
+use super::hook::{Hooks, Running};
 use super::maps::{check_cgroups, map_ids, set_oom_score};
-use super::output::Output;
 use super::spawn::Init;
 use crate::cgroup::Cgroup;
 use crate::container::ExitStatus;
@@ -31,11 +30,9 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
         born(init, host.plan)?;
     }
     let mut is_first_stage = host.plan.two_stages;
-    let mut running: Option<(u32, Output)> = None;
+    let mut running = Running::default();
     loop {
-        if let Some((_, output)) = &mut running {
-            output.take_until(init.control.as_fd(), None)?;
-        }
+        running.attend(init.control.as_fd())?;
         let received = match is_first_stage {
             true => hear_until(init.control.as_fd(), init.pidfd()?)?,
             false => hear(init.control.as_fd())?,
@@ -69,14 +66,10 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 say_continue(init.control.as_fd(), &[])?;
             }
             kind if kind == Kind::Hook as u32 => {
-                let (output, streams) = host.hooks.streams(message.a, init.pid())?;
-                let along = streams.each_ref().map(AsRawFd::as_raw_fd);
-                say_continue(init.control.as_fd(), &along)?;
-                running = Some((message.a, output));
+                running.begin(init.control.as_fd(), host.hooks, message.a, init.pid())?;
             }
             _ => {
-                let hook = running.take();
-                let hook = hook.and_then(|(number, out)| host.hooks.explain(number, &message, out));
+                let hook = running.explain(host.hooks, &message);
                 return Err(hook.unwrap_or_else(|| failed(host.plan, &message)));
             }
         }
