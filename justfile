@@ -25,6 +25,11 @@ test *filter: build
     bash scripts/requirements.sh test
     cargo test --locked --workspace -- {{ filter }}
 
+# Run every test with the long sweeps, races and storms.
+test-long *filter: build
+    bash scripts/requirements.sh test
+    LONG=1 cargo test --locked --workspace -- {{ filter }}
+
 # Run the end-to-end tests against the peers, to see that the expectations are honest.
 test-peers *filter:
     bash scripts/requirements.sh peers

@@ -52,3 +52,9 @@ macro_rules! peers_differ {
         }
     };
 }
+
+/// How often something random or racy is tried: `often` with `LONG` in the environment, which
+/// `just test-long` sets, else as often as a run on every change has time for.
+pub fn rounds(seldom: usize, often: usize) -> usize {
+    if std::env::var_os("LONG").is_some() { often } else { seldom }
+}
