@@ -45,16 +45,8 @@ const TABLE: &[Later] = &[
         asked: Asked::InMount(|mount| !view::list(mount.gid_mappings().as_ref()).is_empty()),
     },
     Later { property: "options", asked: Asked::AsOption(&["idmap", "ridmap"]) },
-    once("linux.timeOffsets", |spec| {
-        view::linux(spec)
-            .and_then(|linux| linux.time_offsets().as_ref())
-            .is_some_and(|offsets| !offsets.is_empty())
-    }),
-    once("linux.netDevices", |spec| {
-        view::linux(spec)
-            .and_then(|linux| linux.net_devices().as_ref())
-            .is_some_and(|devices| !devices.is_empty())
-    }),
+    once("linux.timeOffsets", |spec| !view::time_offsets(spec).is_empty()),
+    once("linux.netDevices", |spec| !view::net_devices(spec).is_empty()),
     // Even an empty object asks for a group of its own.
     once("linux.intelRdt", |spec| {
         view::linux(spec).is_some_and(|linux| linux.intel_rdt().is_some())
@@ -123,8 +115,8 @@ mod tests {
     use super::*;
 
     fn asked_in(json: &str) -> Vec<String> {
-        let (spec, _) = super::super::load::parse(json.as_bytes()).unwrap();
-        asked(&spec).iter().map(ToString::to_string).collect()
+        let loaded = super::super::load::parse(json.as_bytes()).unwrap();
+        asked(&loaded.spec.unwrap()).iter().map(ToString::to_string).collect()
     }
 
     const ROWS: &[(&str, &str)] = &[

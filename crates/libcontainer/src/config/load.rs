@@ -1,7 +1,7 @@
 //! From a file to a `Spec`.
 //!
 //! The fast path is one parse and one walk over the text. Only what that refuses is parsed into a JSON
-//! value, repaired (see `repair`) and tried again. An error names the property, its line and its column.
+//! value, repaired (see `repair`), and what can't be repaired is told (see `salvage`).
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -11,22 +11,15 @@ use std::path::Path;
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
-use super::property::matches;
-use super::{one_line, repair, scan};
+use super::property::Property;
+use super::repair;
+use super::salvage::{self, Removed};
+use super::scan::{self, Defect, Document};
 use crate::error::{Error, ErrorKind, Result, Warning};
 
 /// No configuration of a container comes near it; without a limit a device or a sparse file would be
 /// read until the memory is full.
 const MAX_BYTES: u64 = 16 << 20;
-
-/// What the Go runtimes say about a word they don't know, for those who look for it.
-const WORDS: &[(&[&str], &str)] = &[
-    (&["process", "rlimits", "*", "type"], "wrong rlimit value"),
-    (&["process", "scheduler", "policy"], "invalid scheduler policy"),
-    (&["linux", "namespaces", "*", "type"], "namespace does not exist"),
-    (&["linux", "devices", "*", "type"], "invalid device type"),
-    (&["linux", "resources", "devices", "*", "type"], "invalid cgroup device type"),
-];
 
 /// The bytes of a regular file of at most 16 MiB.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
@@ -63,21 +56,44 @@ fn unreadable(path: &Path, what: &str) -> Error {
     Error::new(ErrorKind::InvalidConfig, format!("{}: {what}", path.display()))
 }
 
-/// Reads JSON into a `Spec`, with what was left out of it.
-pub(super) fn parse(bytes: &[u8]) -> Result<(Spec, Vec<Warning>)> {
+/// What a text says, and what makes it no configuration.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// The configuration, without what is defective; none if that is too much.
+    pub(super) spec: Option<Spec>,
+    /// What was left out of it.
+    pub(super) warnings: Vec<Warning>,
+    /// Required members that are not there, as places in `spec`.
+    pub(super) absent: Vec<Property>,
+    /// What is no configuration, in the order of the text.
+    pub(super) defects: Vec<Defect>,
+    /// What was taken out of the configuration for it.
+    pub(super) removed: Removed,
+}
+
+/// Reads JSON.
+pub(super) fn parse(bytes: &[u8]) -> Result<Loaded> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let valid = bytes.get(..e.valid_up_to()).unwrap_or_default();
         let (line, column) = scan::line_column(&String::from_utf8_lossy(valid), e.valid_up_to());
         invalid(format!("invalid UTF-8 at line {line} column {column}"))
     })?;
-    match serde_json::from_str(text) {
-        Ok(spec) => Ok((complete(spec, &scan::document(text)?), Vec::new())),
-        Err(first) => parse_repaired(text, &first),
+    let Ok(spec) = serde_json::from_str(text) else { return parse_repaired(text) };
+    let document = scan::document(text)?;
+    if !document.arrays.is_empty() || !document.duplicates.is_empty() {
+        return parse_repaired(text);
     }
+    Ok(Loaded {
+        spec: Some(complete(spec, &document)),
+        warnings: Vec::new(),
+        absent: document.absent,
+        defects: Vec::new(),
+        removed: Removed::default(),
+    })
 }
 
 /// oci-spec reads a `pids` object without a limit as the limit 0, which would let nothing fork.
-fn complete(mut spec: Spec, document: &scan::Document) -> Spec {
+fn complete(mut spec: Spec, document: &Document) -> Spec {
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     if let Some(resources) = resources.filter(|_| !document.has_pids_limit) {
         resources.set_pids(None);
@@ -85,44 +101,21 @@ fn complete(mut spec: Spec, document: &scan::Document) -> Spec {
     spec
 }
 
-fn parse_repaired(text: &str, first: &serde_json::Error) -> Result<(Spec, Vec<Warning>)> {
+fn parse_repaired(text: &str) -> Result<Loaded> {
     let mut value: Value = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
     if value.is_null() {
         return Err(invalid("config cannot be null".to_owned()));
     }
-    let document = scan::document(text)?;
+    let mut document = scan::document(text)?;
     let mut warnings = Vec::new();
-    if !repair::repair(&mut value, &mut warnings) {
-        return Err(refused(text, text, first));
-    }
-    let repaired = value.to_string();
-    match serde_json::from_str(&repaired) {
-        Ok(spec) => Ok((complete(spec, &document), warnings)),
-        Err(second) => Err(refused(text, &repaired, &second)),
-    }
-}
-
-/// Says which property the parser refused, and where it stands in the original text.
-fn refused(text: &str, parsed: &str, error: &serde_json::Error) -> Error {
-    let offset = scan::offset(parsed, error.line(), error.column());
-    let Some((property, span)) = scan::innermost(parsed, offset) else {
-        return invalid(error.to_string());
-    };
-    let at = format!(" at line {} column {}", error.line(), error.column());
-    let message = error.to_string();
-    let message = one_line(message.strip_suffix(&at).unwrap_or(&message));
-    let (line, column) =
-        scan::line_column(text, scan::locate(text, &property).map_or(0, |original| original.start));
-    let word = WORDS
-        .iter()
-        .find(|(pattern, _)| matches(property.steps(), pattern))
-        .map(|(_, said)| {
-            let value = parsed.get(span).unwrap_or_default();
-            format!("{said}: {}: ", one_line(value.trim_matches('"')))
-        })
-        .unwrap_or_default();
-    invalid(format!("{property}: {word}{message} at line {line} column {column}"))
-        .with_property(property.to_string())
+    repair::repair(&mut value, &mut warnings);
+    let mut defects = std::mem::take(&mut document.arrays);
+    let (spec, removed) = salvage::parse(text, value, &mut defects);
+    defects.append(&mut document.duplicates);
+    defects.sort_by_key(|defect| defect.at);
+    let absent = document.absent.iter().map(|property| removed.now(property)).collect();
+    let spec = spec.map(|spec| complete(spec, &document));
+    Ok(Loaded { spec, warnings, absent, defects, removed })
 }
 
 fn invalid(message: String) -> Error {
@@ -136,9 +129,22 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        let error = parse(text.as_bytes()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{text}");
-        error.to_string()
+        match parse(text.as_bytes()) {
+            Ok(loaded) => {
+                let told: Vec<String> = loaded.defects.into_iter().map(|d| d.text).collect();
+                told.join("; ")
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{text}");
+                error.to_string()
+            }
+        }
+    }
+
+    fn parsed(text: &str) -> Spec {
+        let loaded = parse(text.as_bytes()).unwrap();
+        assert_eq!(loaded.defects, [], "{text}");
+        loaded.spec.unwrap()
     }
 
     #[test]
@@ -213,7 +219,7 @@ mod tests {
         assert!(message.ends_with("xx... at line 1 column 37"), "{message}");
         assert!(message.len() < 600);
         let newline = "{\"linux\":{\"namespaces\":[{\"type\":\"a\\nb\"}]}}";
-        assert!(!super::parse(newline.as_bytes()).unwrap_err().to_string().contains('\n'));
+        assert!(!super::tests::message(newline).contains('\n'));
     }
 
     #[test]
@@ -231,7 +237,7 @@ mod tests {
             (r#"{"limit":-1}"#, Some(-1)),
         ] {
             let text = format!(r#"{{"linux":{{"resources":{{"pids":{pids}}}}}}}"#);
-            let (spec, _) = parse(text.as_bytes()).unwrap();
+            let spec = parsed(&text);
             let resources = spec.linux().as_ref().unwrap().resources().as_ref().unwrap();
             assert_eq!(resources.pids().map(|pids| pids.limit()), expected, "{text}");
         }
@@ -239,7 +245,7 @@ mod tests {
 
     #[test]
     fn unknown_properties_are_ignored() {
-        parse(br#"{"com.example":{"x":[[1]]},"process":{"cwd":"/","user":{},"later":1}}"#).unwrap();
+        parsed(r#"{"com.example":{"x":[[1]]},"process":{"cwd":"/","user":{},"later":1}}"#);
     }
 
     #[test]

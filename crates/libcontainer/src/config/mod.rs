@@ -11,14 +11,16 @@ mod later;
 mod load;
 mod property;
 mod repair;
+mod required;
 mod rules;
+mod salvage;
 mod scan;
 pub(crate) mod sysctl;
 #[cfg(test)]
 mod tests;
 mod view;
+mod walk;
 
-use std::fmt::Display;
 use std::path::Path;
 
 use oci_spec::runtime::{
@@ -68,8 +70,22 @@ impl Config {
     /// If it isn't a configuration, breaks a rule (`InvalidConfig`), or asks for what this version
     /// doesn't do (`Unsupported`).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (spec, warnings) = load::parse(bytes)?;
-        Self::validated(spec, warnings)
+        let mut loaded = load::parse(bytes)?;
+        let defects = loaded.defects.iter().map(|defect| (&defect.property, &defect.text));
+        let Some(spec) = loaded.spec.take() else {
+            refuse(ErrorKind::InvalidConfig, defects)?;
+            return Err(missing("config"));
+        };
+        let (mut violations, warnings) = rules::check(&spec, &loaded.absent);
+        for violation in &mut violations {
+            violation.property = loaded.removed.original(&violation.property);
+        }
+        violations.retain(|violation| !loaded.removed.concerns(violation.property()));
+        let violations: Vec<_> = violations.iter().map(|v| (v.property(), v.to_string())).collect();
+        let told = defects.chain(violations.iter().map(|(property, text)| (*property, text)));
+        refuse(ErrorKind::InvalidConfig, told)?;
+        loaded.warnings.extend(warnings);
+        Self::supported(spec, loaded.warnings)
     }
 
     /// Validates a configuration.
@@ -79,18 +95,16 @@ impl Config {
     /// If it breaks a rule (`InvalidConfig`), or asks for what this version doesn't do (`Unsupported`).
     /// The message has all violations; [`violations`] gives them as values.
     pub fn from_spec(spec: Spec) -> Result<Self> {
-        Self::validated(spec, Vec::new())
+        let (violations, warnings) = rules::check(&spec, &[]);
+        let told: Vec<_> = violations.iter().map(|v| (v.property(), v.to_string())).collect();
+        refuse(ErrorKind::InvalidConfig, told.iter().map(|(property, text)| (*property, text)))?;
+        Self::supported(spec, warnings)
     }
 
-    fn validated(spec: Spec, mut warnings: Vec<Warning>) -> Result<Self> {
-        let (violations, more) = rules::check(&spec);
-        refuse(ErrorKind::InvalidConfig, &violations, |violation| {
-            (violation.property(), violation.to_string())
-        })?;
-        refuse(ErrorKind::Unsupported, &later::asked(&spec), |property| {
-            (property, format!("{property}: not supported by this version"))
-        })?;
-        warnings.extend(more);
+    fn supported(spec: Spec, warnings: Vec<Warning>) -> Result<Self> {
+        let asked = later::asked(&spec);
+        let told = asked.iter().map(|at| (at, format!("{at}: not supported by this version")));
+        refuse(ErrorKind::Unsupported, told)?;
         Ok(Self { spec, warnings })
     }
 
@@ -245,29 +259,27 @@ impl Config {
 /// [`Config::from_spec`] takes.
 #[must_use]
 pub fn violations(spec: &Spec) -> Vec<Violation> {
-    rules::check(spec).0
+    rules::check(spec, &[]).0
 }
 
 /// One error for all findings, if there are any.
-fn refuse<'f, T, D: Display>(
+fn refuse<'f, T: AsRef<str>>(
     kind: ErrorKind,
-    findings: &'f [T],
-    tell: fn(&'f T) -> (&'f Property, D),
+    findings: impl Iterator<Item = (&'f Property, T)>,
 ) -> Result<()> {
-    let Some(first) = findings.first() else {
+    let mut findings = findings.peekable();
+    let Some((first, _)) = findings.peek() else {
         return Ok(());
     };
-    let mut told: Vec<String> = findings
-        .iter()
-        .take(MAX_TOLD)
-        .map(|finding| one_line(&tell(finding).1.to_string()))
-        .collect();
-    if findings.len() > MAX_TOLD {
-        let more = findings.len().saturating_sub(MAX_TOLD);
-        let bound = if findings.len() < MAX_FINDINGS { "" } else { "at least " };
+    let first = first.to_string();
+    let mut told: Vec<String> =
+        findings.by_ref().take(MAX_TOLD).map(|(_, text)| one_line(text.as_ref())).collect();
+    let more = findings.count();
+    if more > 0 {
+        let bound = if told.len() + more < MAX_FINDINGS { "" } else { "at least " };
         told.push(format!("and {bound}{more} more"));
     }
-    Err(Error::new(kind, told.join("; ")).with_property(tell(first).0.to_string()))
+    Err(Error::new(kind, told.join("; ")).with_property(first))
 }
 
 /// The text on one line and of bounded length, whatever it quotes.

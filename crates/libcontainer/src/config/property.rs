@@ -47,6 +47,21 @@ impl Property {
         self
     }
 
+    /// The place `inner` is this one, or one inside it.
+    pub(super) fn contains(&self, inner: &Self) -> bool {
+        inner.0.starts_with(&self.0)
+    }
+
+    /// Says of each index how it is to be changed; it gets what stands before the index, too.
+    pub(super) fn map_indices(&mut self, change: impl Fn(&[Step<'_>], usize) -> usize) {
+        for at in 0..self.0.len() {
+            let (before, rest) = self.0.split_at_mut(at);
+            if let Some(Step::Index(index)) = rest.first_mut() {
+                *index = change(before, *index);
+            }
+        }
+    }
+
     pub(super) fn steps(&self) -> &[Step<'static>] {
         &self.0
     }
@@ -83,11 +98,11 @@ impl fmt::Display for Property {
     }
 }
 
-/// Does the path fit a pattern of names, in which `*` stands for an index?
+/// Does the path fit a pattern of names, in which `*` stands for an index and `{}` for any name?
 pub(super) fn matches(path: &[Step<'_>], pattern: &[&str]) -> bool {
     path.len() == pattern.len()
         && path.iter().zip(pattern).all(|(step, expected)| match step {
-            Step::Name(name) => name == expected,
+            Step::Name(name) => name == expected || *expected == "{}",
             Step::Index(_) => *expected == "*",
         })
 }
@@ -136,6 +151,8 @@ mod tests {
             (&third, &["mounts"], false),
             (&third, &["mounts", "*", "options"], false),
             (&Property::at("mounts.x"), &["mounts", "*"], false),
+            (&Property::at("mounts.x"), &["mounts", "{}"], true),
+            (&third, &["mounts", "{}"], false),
         ] {
             assert_eq!(matches(property.steps(), pattern), expected, "{property} {pattern:?}");
         }

@@ -1,18 +1,14 @@
-//! A walk over the text of `config.json` for what the JSON parser doesn't tell: duplicate keys, arrays
-//! where the runtime-spec has objects (serde takes them for the members in order), which optional
-//! members are there, and which property an error's line and column lie in.
-//!
-//! The text was accepted by the parser before, so the walk need not check the syntax; it only must never
-//! panic. Its own limit is the depth: the parser skips unknown properties of any depth.
+//! What the text of `config.json` tells that the JSON parser doesn't: duplicate keys, arrays where the
+//! runtime-spec has objects (serde takes them for the members in order), which members are there, and
+//! which property an error's line and column lie in.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use super::property::{Property, Step, matches};
-use crate::error::{Error, ErrorKind, Result};
-
-/// As deep as `serde_json` goes into what it doesn't skip.
-const MAX_DEPTH: usize = 128;
+use super::MAX_FINDINGS;
+use super::property::{Property, matches};
+use super::required::Search;
+use super::walk::walk;
+use crate::error::Result;
 
 /// What the runtime-spec says is an object (only what oci-spec reads into a structure).
 const OBJECTS: &[&[&str]] = &[
@@ -58,6 +54,9 @@ const OBJECTS: &[&[&str]] = &[
     &["linux", "seccomp"],
     &["linux", "seccomp", "syscalls", "*"],
     &["linux", "seccomp", "syscalls", "*", "args", "*"],
+    &["linux", "resources", "rdma", "{}"],
+    &["linux", "timeOffsets", "{}"],
+    &["linux", "netDevices", "{}"],
     &["linux", "intelRdt"],
     &["linux", "memoryPolicy"],
     &["linux", "personality"],
@@ -65,33 +64,58 @@ const OBJECTS: &[&[&str]] = &[
 
 const PIDS_LIMIT: &[&str] = &["linux", "resources", "pids", "limit"];
 
+/// Something in the text that makes it no configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Defect {
+    /// Where it is.
+    pub(super) property: Property,
+    /// What is wrong, with the line and the column.
+    pub(super) text: String,
+    /// Where in the text.
+    pub(super) at: usize,
+}
+
+impl Defect {
+    pub(super) fn new(text: &str, property: Property, what: &str, at: usize) -> Self {
+        let (line, column) = line_column(text, at);
+        let text = format!("{property}: {what} at line {line} column {column}");
+        Self { property, text, at }
+    }
+}
+
 /// What the walk found out about a document.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Document {
     /// `linux.resources.pids.limit` is there and not null.
     pub(super) has_pids_limit: bool,
+    /// Required members that are not there.
+    pub(super) absent: Vec<Property>,
+    /// Keys that are there more than once.
+    pub(super) duplicates: Vec<Defect>,
+    /// Arrays in the place of objects.
+    pub(super) arrays: Vec<Defect>,
 }
 
-/// Refuses duplicate keys, arrays in the place of objects, and too deep nesting.
+/// Looks through a document. Too deep nesting is an error, because there the walk ends.
 pub(super) fn document(text: &str) -> Result<Document> {
     let mut has_pids_limit = false;
-    let mut array = None;
-    walk(text, &mut |path, span| {
+    let mut required = Search::default();
+    let mut arrays = Vec::new();
+    let duplicates = walk(text, &mut |path, span| {
         let value = text.as_bytes().get(span.start);
         if value == Some(&b'[')
-            && array.is_none()
+            && arrays.len() < MAX_FINDINGS
             && OBJECTS.iter().any(|pattern| matches(path, pattern))
         {
-            array = Some((Property::of(path), span.start));
+            let what = "is an array, must be an object";
+            arrays.push(Defect::new(text, Property::of(path), what, span.start));
         }
         if value != Some(&b'n') && matches(path, PIDS_LIMIT) {
             has_pids_limit = true;
         }
+        required.visit(path, text, span);
     })?;
-    match array {
-        Some((property, at)) => Err(defect(text, &property, "is an array, must be an object", at)),
-        None => Ok(Document { has_pids_limit }),
-    }
+    Ok(Document { has_pids_limit, absent: required.absent(), duplicates, arrays })
 }
 
 /// The innermost value that holds the byte at `offset`, and where it stands.
@@ -133,169 +157,14 @@ pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
     start.saturating_add(column.saturating_sub(1))
 }
 
-fn defect(text: &str, property: &Property, what: &str, offset: usize) -> Error {
-    let (line, column) = line_column(text, offset);
-    Error::new(
-        ErrorKind::InvalidConfig,
-        format!("{property}: {what} at line {line} column {column}"),
-    )
-    .with_property(property.to_string())
-}
-
-type Visit<'v, 'a> = dyn FnMut(&[Step<'a>], Range<usize>) + 'v;
-
-fn walk<'a>(text: &'a str, visit: &mut Visit<'_, 'a>) -> Result<()> {
-    let mut walk = Walk { text, at: 0, path: Vec::new(), visit };
-    walk.value()
-}
-
-struct Walk<'a, 'v> {
-    text: &'a str,
-    at: usize,
-    path: Vec<Step<'a>>,
-    visit: &'v mut Visit<'v, 'a>,
-}
-
-impl<'a> Walk<'a, '_> {
-    fn value(&mut self) -> Result<()> {
-        self.space();
-        let start = self.at;
-        if self.path.len() > MAX_DEPTH {
-            let outer = self.path.get(..4).unwrap_or_default();
-            let what = format!("is nested deeper than {MAX_DEPTH} levels");
-            return Err(defect(self.text, &Property::of(outer), &what, start));
-        }
-        match self.peek() {
-            Some(b'{') => self.object()?,
-            Some(b'[') => self.array()?,
-            Some(b'"') => self.string(),
-            _ => self.scalar(),
-        }
-        (self.visit)(&self.path, start..self.at);
-        Ok(())
-    }
-
-    fn object(&mut self) -> Result<()> {
-        let mut keys = Vec::new();
-        self.at += 1;
-        loop {
-            self.space();
-            if self.peek() != Some(b'"') {
-                self.at += 1;
-                break;
-            }
-            let start = self.at;
-            self.string();
-            let key = self.key(start);
-            keys.push((key.clone(), start));
-            self.space();
-            self.at += 1;
-            self.path.push(Step::Name(key));
-            self.value()?;
-            self.path.pop();
-            if !self.comma() {
-                break;
-            }
-        }
-        self.refuse_duplicates(keys)
-    }
-
-    fn array(&mut self) -> Result<()> {
-        self.at += 1;
-        self.space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(());
-        }
-        for index in 0.. {
-            self.path.push(Step::Index(index));
-            self.value()?;
-            self.path.pop();
-            if !self.comma() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Go takes the last of equal keys, other readers the first: a checker in front of us and we could
-    /// see two different configurations.
-    fn refuse_duplicates(&self, mut keys: Vec<(Cow<'a, str>, usize)>) -> Result<()> {
-        // Sorted because the number of annotations is the caller's: pairwise would be quadratic.
-        keys.sort_unstable();
-        for (one, two) in keys.iter().zip(keys.iter().skip(1)) {
-            if one.0 == two.0 {
-                let mut path = self.path.clone();
-                path.push(Step::Name(two.0.clone()));
-                let property = Property::of(&path);
-                let what = format!("duplicate key {:?}", two.0);
-                return Err(defect(self.text, &property, &what, two.1));
-            }
-        }
-        Ok(())
-    }
-
-    /// The key that was written from `start` to here, with its escapes resolved.
-    fn key(&self, start: usize) -> Cow<'a, str> {
-        let quoted = self.text.get(start..self.at).unwrap_or_default();
-        let raw = quoted.trim_matches('"');
-        if raw.contains('\\')
-            && let Ok(key) = serde_json::from_str(quoted)
-        {
-            return Cow::Owned(key);
-        }
-        Cow::Borrowed(raw)
-    }
-
-    fn string(&mut self) {
-        self.at += 1;
-        loop {
-            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            match rest.iter().position(|&byte| matches!(byte, b'"' | b'\\')) {
-                Some(end) if rest.get(end) == Some(&b'"') => {
-                    self.at += end + 1;
-                    return;
-                }
-                Some(escape) => self.at += escape + 2,
-                None => {
-                    self.at = self.text.len();
-                    return;
-                }
-            }
-        }
-    }
-
-    fn scalar(&mut self) {
-        while let Some(byte) = self.peek() {
-            if matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace() {
-                break;
-            }
-            self.at += 1;
-        }
-    }
-
-    /// Steps over a comma, or over the bracket that ends the value.
-    fn comma(&mut self) -> bool {
-        self.space();
-        let comma = self.peek() == Some(b',');
-        self.at += 1;
-        comma
-    }
-
-    fn space(&mut self) {
-        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
-            self.at += 1;
-        }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn defects(text: &str) -> Vec<String> {
+        let Document { duplicates, arrays, .. } = document(text).unwrap();
+        duplicates.into_iter().chain(arrays).map(|defect| defect.text).collect()
+    }
 
     #[test]
     fn duplicates_are_found_at_every_depth() {
@@ -311,9 +180,7 @@ mod tests {
             ),
             (r#"{"a\"":1,"a\"":2}"#, "[\"a\\\"\"]: duplicate key \"a\\\"\" at line 1 column 10"),
         ] {
-            let error = document(text).unwrap_err();
-            assert_eq!(error.to_string(), expected, "{text}");
-            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert_eq!(defects(text), [expected], "{text}");
         }
     }
 
@@ -325,7 +192,7 @@ mod tests {
             r"{}",
             r#" { "a" : [ ] , "b" : [ 1 , null , true ] } "#,
         ] {
-            document(text).unwrap();
+            assert_eq!(defects(text), Vec::<String>::new(), "{text}");
         }
     }
 
@@ -341,10 +208,15 @@ mod tests {
                 r#"{"mounts":[["/proc"]]}"#,
                 "mounts[0]: is an array, must be an object at line 1 column 12",
             ),
+            (
+                r#"{"linux":{"resources":{"rdma":{"mlx":[1,2]}}}}"#,
+                "linux.resources.rdma.mlx: is an array, must be an object at line 1 column 38",
+            ),
         ] {
-            assert_eq!(document(text).unwrap_err().to_string(), expected);
+            assert_eq!(defects(text), [expected], "{text}");
         }
-        document(r#"{"com.example":[[1],[2]],"process":{"args":[]}}"#).unwrap();
+        let lists = r#"{"com.example":[[1],[2]],"process":{"args":[]}}"#;
+        assert_eq!(defects(lists), Vec::<String>::new());
     }
 
     #[test]

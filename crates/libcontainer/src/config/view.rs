@@ -6,7 +6,8 @@ use std::path::Path;
 
 use oci_spec::runtime::{
     Hook, Linux, LinuxDevice, LinuxDeviceCgroup, LinuxIdMapping, LinuxNamespace,
-    LinuxNamespaceType, LinuxResources, LinuxSeccomp, Mount, Process, Spec, User,
+    LinuxNamespaceType, LinuxNetDevice, LinuxResources, LinuxSeccomp, LinuxTimeOffset, Mount,
+    PosixRlimit, Process, Spec, User,
 };
 
 /// The elements of a list that may be absent.
@@ -32,6 +33,10 @@ pub(super) fn process(spec: &Spec) -> Option<&Process> {
 
 pub(super) fn user(spec: &Spec) -> Option<&User> {
     process(spec).map(Process::user)
+}
+
+pub(super) fn rlimits(spec: &Spec) -> &[PosixRlimit] {
+    list(process(spec).and_then(|process| process.rlimits().as_ref()))
 }
 
 pub(super) fn linux(spec: &Spec) -> Option<&Linux> {
@@ -65,6 +70,16 @@ pub(super) fn uid_mappings(spec: &Spec) -> &[LinuxIdMapping] {
 
 pub(super) fn gid_mappings(spec: &Spec) -> &[LinuxIdMapping] {
     list(linux(spec).and_then(|linux| linux.gid_mappings().as_ref()))
+}
+
+/// The offsets of clocks, sorted by name.
+pub(super) fn time_offsets(spec: &Spec) -> Vec<(&String, &LinuxTimeOffset)> {
+    sorted(linux(spec).and_then(|linux| linux.time_offsets().as_ref()))
+}
+
+/// The network devices of the host, sorted by name.
+pub(super) fn net_devices(spec: &Spec) -> Vec<(&String, &LinuxNetDevice)> {
+    sorted(linux(spec).and_then(|linux| linux.net_devices().as_ref()))
 }
 
 pub(super) fn devices(spec: &Spec) -> &[LinuxDevice] {

@@ -1,4 +1,4 @@
-//! The version, the root, the names of the host.
+//! The version, the root, the names of the host, the annotations.
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
@@ -55,6 +55,15 @@ pub(super) const RULES: &[Rule] = &[
         property: "domainname",
         allowed: "at most 64 bytes",
         check: |spec, report| too_long(view::domainname(spec), report),
+    },
+    Rule {
+        property: "annotations",
+        allowed: "keys that are not empty",
+        check: |spec, report| {
+            if spec.annotations().as_ref().is_some_and(|annotations| annotations.contains_key("")) {
+                report.wrong_at(report.property().name(""), "the key is empty");
+            }
+        },
     },
 ];
 

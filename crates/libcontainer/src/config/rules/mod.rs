@@ -8,12 +8,16 @@
 
 mod devices;
 mod document;
+mod execve;
 mod hooks;
 mod ids;
 mod mounts;
 mod namespaces;
 mod process;
+mod rdt;
+mod required;
 mod resources;
+mod scheduling;
 mod seccomp;
 mod strings;
 mod sysctl;
@@ -29,7 +33,7 @@ use crate::error::Warning;
 /// A rule that the configuration breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    property: Property,
+    pub(super) property: Property,
     wrong: String,
     allowed: &'static str,
 }
@@ -73,6 +77,7 @@ struct Rule {
 /// Where a rule puts what it finds.
 struct Report<'r> {
     rule: &'r Rule,
+    absent: &'r [Property],
     violations: &'r mut Vec<Violation>,
     warnings: &'r mut Vec<Warning>,
 }
@@ -111,24 +116,30 @@ impl Report<'_> {
 
 const SUBJECTS: &[&[Rule]] = &[
     document::RULES,
+    required::RULES,
     process::RULES,
+    execve::RULES,
+    scheduling::RULES,
     ids::RULES,
     mounts::RULES,
     namespaces::RULES,
     devices::RULES,
     hooks::RULES,
     resources::RULES,
+    rdt::RULES,
     seccomp::RULES,
     strings::RULES,
     sysctl::RULES,
 ];
 
-/// Every rule that the configuration breaks, and the warnings; at most `MAX_FINDINGS` of each.
-pub(super) fn check(spec: &Spec) -> (Vec<Violation>, Vec<Warning>) {
+/// Every rule that the configuration breaks, and the warnings; at most `MAX_FINDINGS` of each. `absent`
+/// are the required members that its text doesn't have.
+pub(super) fn check(spec: &Spec, absent: &[Property]) -> (Vec<Violation>, Vec<Warning>) {
     let mut violations = Vec::new();
     let mut warnings = Vec::new();
     for rule in SUBJECTS.iter().copied().flatten() {
-        let mut report = Report { rule, violations: &mut violations, warnings: &mut warnings };
+        let mut report =
+            Report { rule, absent, violations: &mut violations, warnings: &mut warnings };
         (rule.check)(spec, &mut report);
     }
     (violations, warnings)
@@ -139,7 +150,17 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use super::super::load;
     use super::*;
+
+    /// What breaks the rules that only a large file can break: it isn't kept as one.
+    fn too_large() -> String {
+        let (groups, argument) = ("1,".repeat(65537), "x".repeat(2 << 20));
+        format!(
+            r#"{{"process":{{"cwd":"/","user":{{"additionalGids":[{groups}1]}},"args":["{argument}"],
+                "rlimits":[{{"type":"RLIMIT_STACK","soft":0,"hard":0}}]}}}}"#
+        )
+    }
 
     /// A rule that no bad fixture breaks could be a rule that nothing breaks.
     #[test]
@@ -148,14 +169,13 @@ mod tests {
         let mut broken: Vec<Violation> = Vec::new();
         for entry in fs::read_dir(bad).unwrap() {
             let bytes = fs::read(entry.unwrap().path()).unwrap();
-            if let Ok(spec) = serde_json::from_slice(&bytes) {
-                broken.extend(check(&spec).0);
+            if let Ok(loaded) = load::parse(&bytes)
+                && let Some(spec) = loaded.spec
+            {
+                broken.extend(check(&spec, &loaded.absent).0);
             }
         }
-        let groups: String = "1,".repeat(65537);
-        let process =
-            format!(r#"{{"process":{{"cwd":"/","user":{{"additionalGids":[{groups}1]}}}}}}"#);
-        broken.extend(check(&serde_json::from_str(&process).unwrap()).0);
+        broken.extend(check(&serde_json::from_str(&too_large()).unwrap(), &[]).0);
         for rule in SUBJECTS.iter().copied().flatten() {
             assert!(
                 broken.iter().any(|violation| {

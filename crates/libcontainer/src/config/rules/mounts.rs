@@ -15,6 +15,19 @@ pub(super) const RULES: &[Rule] = &[
         allowed: "an absolute path inside the container",
         check: destinations,
     },
+    Rule {
+        property: "mounts",
+        allowed: "uidMappings and gidMappings together",
+        check: |spec, report| {
+            for (index, mount) in view::mounts(spec).iter().enumerate() {
+                let has = |list: &Option<Vec<_>>| !view::list(list.as_ref()).is_empty();
+                if has(mount.uid_mappings()) != has(mount.gid_mappings()) {
+                    let wrong = "id-mapped mounts must have both uid and gid mappings specified";
+                    report.wrong_at(report.property().index(index), wrong);
+                }
+            }
+        },
+    },
     // The others mount on the host then.
     Rule {
         property: "mounts",

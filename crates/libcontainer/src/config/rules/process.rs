@@ -102,9 +102,8 @@ fn env(spec: &Spec, report: &mut Report<'_>) {
 }
 
 fn duplicate_rlimits(spec: &Spec, report: &mut Report<'_>) {
-    let rlimits = view::list(view::process(spec).and_then(|process| process.rlimits().as_ref()));
     let mut seen = HashSet::new();
-    for (index, rlimit) in rlimits.iter().enumerate() {
+    for (index, rlimit) in view::rlimits(spec).iter().enumerate() {
         if !seen.insert(rlimit.typ().to_string()) {
             report.wrong_at(
                 report.property().index(index).name("type"),
@@ -115,8 +114,7 @@ fn duplicate_rlimits(spec: &Spec, report: &mut Report<'_>) {
 }
 
 fn soft_above_hard(spec: &Spec, report: &mut Report<'_>) {
-    let rlimits = view::list(view::process(spec).and_then(|process| process.rlimits().as_ref()));
-    for (index, rlimit) in rlimits.iter().enumerate() {
+    for (index, rlimit) in view::rlimits(spec).iter().enumerate() {
         let (soft, hard) = (rlimit.soft(), rlimit.hard());
         if soft > hard {
             report.wrong_at(

@@ -50,7 +50,31 @@ pub(super) const RULES: &[Rule] = &[
             }
         },
     },
+    Rule {
+        property: "linux.resources.cpu.burst",
+        allowed: "at most the quota",
+        check: |spec, report| {
+            let cpu = view::resources(spec).and_then(|resources| resources.cpu().as_ref());
+            let quota = cpu.and_then(LinuxCpu::quota).and_then(|quota| u64::try_from(quota).ok());
+            let quota = quota.filter(|quota| *quota > 0).unwrap_or(u64::MAX);
+            if let Some(burst) = cpu.and_then(LinuxCpu::burst).filter(|burst| *burst > quota) {
+                report.wrong(format!("{burst} is above the quota of {quota}"));
+            }
+        },
+    },
     Rule { property: "linux.resources.blockIO", allowed: WEIGHT, check: weights },
+    Rule {
+        property: "linux.resources.blockIO.weightDevice",
+        allowed: "a weight or a leafWeight",
+        check: |spec, report| {
+            let devices = block_io(spec).and_then(|block_io| block_io.weight_device().as_ref());
+            for (index, device) in view::list(devices).iter().enumerate() {
+                if device.weight().is_none() && device.leaf_weight().is_none() {
+                    report.wrong_at(report.property().index(index), "has no weight");
+                }
+            }
+        },
+    },
     Rule { property: "linux.resources.blockIO", allowed: DEVICE, check: numbers },
     Rule {
         property: "linux.resources.hugepageLimits",
@@ -72,6 +96,18 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule { property: "linux.resources.network.priorities", allowed: A_NAME, check: interfaces },
     Rule { property: "linux.resources.rdma", allowed: A_NAME, check: rdma },
+    Rule {
+        property: "linux.resources.rdma",
+        allowed: "hcaHandles or hcaObjects",
+        check: |spec, report| {
+            let devices = view::resources(spec).and_then(|resources| resources.rdma().as_ref());
+            for (name, limit) in view::sorted(devices) {
+                if limit.hca_handles().is_none() && limit.hca_objects().is_none() {
+                    report.wrong_at(report.property().name(name), "has no limit");
+                }
+            }
+        },
+    },
     Rule {
         property: "linux.resources.unified",
         allowed: "the name of a file of cgroup v2 that limits something",

@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     allowed: NO_NUL,
     check: |spec, report| {
         let mut found = Vec::new();
-        for subject in [top, mounts, linux, resources] {
+        for subject in [top, mounts, hooks, linux, resources] {
             subject(spec, &mut |property, string| {
                 if string.as_bytes().contains(&0) {
                     found.push(property());
@@ -41,6 +41,13 @@ fn top(spec: &Spec, visit: &mut Visit<'_>) {
     if let Some(cwd) = process.map(Process::cwd) {
         visit(&|| Property::at("process.cwd"), cwd.as_ref());
     }
+    for (name, label) in [
+        ("process.apparmorProfile", process.and_then(|p| p.apparmor_profile().as_ref())),
+        ("process.selinuxLabel", process.and_then(|p| p.selinux_label().as_ref())),
+        ("linux.mountLabel", view::linux(spec).and_then(|l| l.mount_label().as_ref())),
+    ] {
+        visit(&|| Property::at(name), view::text(label).unwrap_or_default().as_ref());
+    }
     if let Some(root) = spec.root() {
         visit(&|| Property::at("root.path"), root.path().as_ref());
     }
@@ -63,6 +70,18 @@ fn mounts(spec: &Spec, visit: &mut Visit<'_>) {
         }
         for (at, option) in view::list(mount.options().as_ref()).iter().enumerate() {
             visit(&|| property().name("options").index(at), option.as_ref());
+        }
+    }
+}
+
+fn hooks(spec: &Spec, visit: &mut Visit<'_>) {
+    for (kind, index, hook) in view::hooks(spec) {
+        let property = || Property::at("hooks").name(kind).index(index);
+        visit(&|| property().name("path"), hook.path().as_ref());
+        for (name, list) in [("args", hook.args()), ("env", hook.env())] {
+            for (at, string) in view::list(list.as_ref()).iter().enumerate() {
+                visit(&|| property().name(name).index(at), string.as_ref());
+            }
         }
     }
 }
