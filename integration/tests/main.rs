@@ -28,6 +28,7 @@ mod namespaces;
 mod read_back;
 mod restricted_paths;
 mod seccomp;
+mod spec_coverage;
 mod state_store;
 mod sysctls;
 mod terminal;

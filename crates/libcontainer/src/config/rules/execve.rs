@@ -103,7 +103,7 @@ mod tests {
             [format!("process.args[1]: {expected}")]
         );
         let secret = format!("A={}", string(MAX_STRING - 2));
-        let told_of_env = told(&[string(1)], &[secret.clone()], u64::MAX);
+        let told_of_env = told(&[string(1)], std::slice::from_ref(&secret), u64::MAX);
         assert_eq!(told_of_env, [format!("process.env[0]: {expected}")]);
         assert_eq!(told(&[string(1)], &[secret, "A=".to_owned()], u64::MAX), Vec::<String>::new());
         // 128 KiB are there for any stack; each string has a NUL and a pointer.
