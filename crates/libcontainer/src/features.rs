@@ -9,7 +9,7 @@ use crate::host::HostFacts;
 use crate::seccomp;
 
 /// The oldest version of the runtime-spec whose configurations are understood.
-const OCI_VERSION_MIN: &str = "1.0.0";
+pub(crate) const OCI_VERSION_MIN: &str = "1.0.0";
 /// The newest one.
 pub const OCI_VERSION_MAX: &str = "1.3.0";
 

@@ -7,6 +7,8 @@
 //!
 //! Specification: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md>
 
+#[cfg(test)]
+mod coverage;
 mod later;
 mod load;
 mod property;

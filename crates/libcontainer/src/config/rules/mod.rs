@@ -145,6 +145,12 @@ pub(super) fn check(spec: &Spec, absent: &[Property]) -> (Vec<Violation>, Vec<Wa
     (violations, warnings)
 }
 
+/// What each rule is about, and what it allows.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SUBJECTS.iter().copied().flatten().map(|rule| (rule.property, rule.allowed))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
