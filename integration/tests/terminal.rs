@@ -120,7 +120,7 @@ fn the_terminal_has_the_configured_size() {
     for (size, rows, columns) in [
         (json!({ "height": 33, "width": 99 }), 33, 99),
         (json!({ "height": 65535, "width": 1 }), 65535, 1),
-        (json!({}), 0, 0),
+        (json!({ "height": 0, "width": 0 }), 0, 0),
         (json!(null), 0, 0),
     ] {
         let bundle = at_terminal("busybox stty size").set("/process/consoleSize", size);
