@@ -24,7 +24,8 @@ fn a_device_that_is_something_else_is_an_error() {
     needs_root!();
     peers_differ!("runc", "leaves whatever is there");
     peers_differ!("crun", "leaves whatever is there");
-    let make: [(&str, fn(&Bundle)); 7] = [
+    type Make = fn(&Bundle);
+    let make: [(&str, Make); 7] = [
         ("a file", |bundle| std::fs::write(bundle.rootfs("opt/node"), "kept").unwrap()),
         ("a directory", |bundle| std::fs::create_dir(bundle.rootfs("opt/node")).unwrap()),
         ("a link to it", |bundle| symlink("/dev/null", bundle.rootfs("opt/node")).unwrap()),

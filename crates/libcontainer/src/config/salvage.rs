@@ -116,11 +116,12 @@ pub(super) fn parse(
             Ok(spec) => return (Some(spec), removed),
             Err(error) => error,
         };
-        let offset = scan::offset(&parsed, error.line(), error.column());
-        let (place, span) = scan::innermost(&parsed, offset).unwrap_or((Property::of(&[]), 0..0));
         let at = format!(" at line {} column {}", error.line(), error.column());
         let message = error.to_string();
         let message = message.strip_suffix(&at).unwrap_or(&message);
+        let offset = scan::offset(&parsed, error.line(), error.column());
+        let offset = offset + usize::from(is_before(&parsed, offset, message));
+        let (place, span) = scan::innermost(&parsed, offset).unwrap_or((Property::of(&[]), 0..0));
         let missing = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`'));
         let property = removed.original(&place);
         let wanted = missing.map_or_else(|| property.clone(), |field| property.clone().name(field));
@@ -141,6 +142,16 @@ pub(super) fn parse(
             return (None, removed);
         }
     }
+}
+
+/// Of a list or an object that should be something else, `serde_json` tells the byte before it.
+fn is_before(parsed: &str, offset: usize, message: &str) -> bool {
+    let wrong = ["invalid type: sequence", "invalid type: map"];
+    wrong.iter().any(|wrong| message.starts_with(wrong))
+        && matches!(
+            parsed.as_bytes().get(offset..offset + 2),
+            Some([b':' | b',' | b'[', b'[' | b'{'])
+        )
 }
 
 /// The words for an unknown word.
@@ -185,6 +196,12 @@ mod tests {
             (r#"{"process":{"cwd":1,"user":{"uid":"x"}}}"#, &["process.cwd", "process.user.uid"]),
             (r#"{"process":{"user":{"uid":"x"}}}"#, &["process.user.uid", "process"]),
             (r#"{"hooks":{"poststop":[{"path":5}]}}"#, &["hooks.poststop[0].path"]),
+            (r#"{"hooks":{"poststop":[{"path":{}}]}}"#, &["hooks.poststop[0].path"]),
+            (
+                r#"{"ociVersion":[[]],"process":{"cwd":"/","user":{},"args":[[],{},"a",{}]}}"#,
+                &["ociVersion", "process.args[0]", "process.args[1]", "process.args[3]"],
+            ),
+            (r#"{"linux":{"maskedPaths":{"a":[]}}}"#, &["linux.maskedPaths"]),
         ] {
             let told = told(text);
             let places: Vec<&str> = told.iter().filter_map(|t| t.split(": ").next()).collect();

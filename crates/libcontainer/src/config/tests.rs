@@ -170,3 +170,52 @@ fn a_spec_is_validated_like_a_file() {
     let from_bytes = Config::from_bytes(&bytes).unwrap_err();
     assert_eq!(from_spec.to_string(), from_bytes.to_string());
 }
+
+/// Each value in the document, by JSON pointer.
+fn pointers(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, member) in members {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                pointers(member, &format!("{at}/{name}"), found);
+            }
+        }
+        serde_json::Value::Array(list) => {
+            for (index, element) in list.iter().enumerate() {
+                pointers(element, &format!("{at}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whatever stands in the place of any one value: it is taken or told, with everything else that is wrong.
+#[test]
+fn any_value_may_be_another() {
+    let text = fs::read_to_string(fixtures().join("every-property.json")).unwrap();
+    let mut good: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // Something that is always wrong, and before which everything else is read.
+    good["annotations"][""] = "x".into();
+    let mut places = Vec::new();
+    pointers(&good, "", &mut places);
+    assert!(places.len() > 300, "{}", places.len());
+    let mut refused_by_parser = 0;
+    for place in &places {
+        for other in [serde_json::json!(-5), serde_json::json!([[]])] {
+            let mut changed = good.clone();
+            *changed.pointer_mut(place).unwrap() = other;
+            let error = Config::from_bytes(changed.to_string().as_bytes()).unwrap_err();
+            let text = error.to_string();
+            assert!(!text.contains('\n'), "{place}: {text}");
+            refused_by_parser += usize::from(text.contains(" at line 1 column "));
+            let gone = ["", "/annotations", "/annotations/"].contains(&&**place);
+            assert!(
+                gone || text.contains("annotations[\"\"]: the key is empty"),
+                "{place}: {text}"
+            );
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{place}: {text}");
+        }
+    }
+    assert!(refused_by_parser > places.len(), "{refused_by_parser} of {}", 2 * places.len());
+}
