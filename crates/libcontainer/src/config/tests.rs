@@ -201,21 +201,17 @@ fn any_value_may_be_another() {
     pointers(&good, "", &mut places);
     assert!(places.len() > 300, "{}", places.len());
     let mut refused_by_parser = 0;
-    for place in &places {
-        for other in [serde_json::json!(-5), serde_json::json!([[]])] {
-            let mut changed = good.clone();
-            *changed.pointer_mut(place).unwrap() = other;
-            let error = Config::from_bytes(changed.to_string().as_bytes()).unwrap_err();
-            let text = error.to_string();
-            assert!(!text.contains('\n'), "{place}: {text}");
-            refused_by_parser += usize::from(text.contains(" at line 1 column "));
-            let gone = ["", "/annotations", "/annotations/"].contains(&&**place);
-            assert!(
-                gone || text.contains("annotations[\"\"]: the key is empty"),
-                "{place}: {text}"
-            );
-            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{place}: {text}");
-        }
+    for (index, place) in places.iter().enumerate() {
+        let other = if index % 2 == 0 { serde_json::json!(-5) } else { serde_json::json!([[]]) };
+        let mut changed = good.clone();
+        *changed.pointer_mut(place).unwrap() = other;
+        let error = Config::from_bytes(changed.to_string().as_bytes()).unwrap_err();
+        let text = error.to_string();
+        assert!(!text.contains('\n'), "{place}: {text}");
+        refused_by_parser += usize::from(text.contains(" at line 1 column "));
+        let gone = ["", "/annotations", "/annotations/"].contains(&&**place);
+        assert!(gone || text.contains("annotations[\"\"]: the key is empty"), "{place}: {text}");
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{place}: {text}");
     }
-    assert!(refused_by_parser > places.len(), "{refused_by_parser} of {}", 2 * places.len());
+    assert!(refused_by_parser > places.len() / 2, "{refused_by_parser} of {}", places.len());
 }
