@@ -33,6 +33,7 @@ pub struct Bundle {
     pub(crate) processes: RefCell<BTreeMap<i32, Option<i32>>>,
     baseline: Baseline,
     before: RefCell<Option<(Tree, Tree)>>,
+    ended: bool,
 }
 
 impl Bundle {
@@ -68,6 +69,7 @@ impl Bundle {
             processes: RefCell::new(BTreeMap::new()),
             baseline: Baseline::take(),
             before: RefCell::new(None),
+            ended: false,
         }
     }
 
@@ -197,6 +199,24 @@ impl Bundle {
             || self.written.iter().any(|written| path.starts_with(written))
     }
 
+    /// Deletes the container by force if it was ever created, and says what is left of it or changed by
+    /// it. Without this, anything left fails the test when the bundle is dropped.
+    pub fn end(mut self) -> Vec<String> {
+        self.ended = true;
+        self.remove()
+    }
+
+    fn remove(&self) -> Vec<String> {
+        let deleted = self.created.get().then(|| self.delete_force());
+        let mut left = self.leftovers();
+        if !left.is_empty() {
+            self.sweep();
+        }
+        let failed = deleted.filter(|outcome| outcome.code != 0);
+        left.extend(failed.map(|outcome| format!("delete --force fails: {outcome:?}")));
+        left
+    }
+
     /// Undoes by hand what a broken runtime left, so that one failure stays one.
     fn sweep(&self) {
         for text in leftovers::processes(&self.id, self.directory()) {
@@ -224,17 +244,15 @@ impl Bundle {
 
 impl Drop for Bundle {
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
         if std::thread::panicking() {
             attempt(&mut self.command(&["delete", "--force", &self.id]));
             self.sweep();
             return;
         }
-        let deleted = self.created.get().then(|| self.delete_force());
-        let left = self.leftovers();
-        if !left.is_empty() {
-            self.sweep();
-        }
-        assert!(deleted.as_ref().is_none_or(|outcome| outcome.code == 0), "{deleted:#?}");
+        let left = self.remove();
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 }

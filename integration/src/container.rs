@@ -15,7 +15,7 @@ use crate::runtime::Under;
 impl Bundle {
     /// The runtime with its state root and these arguments, not yet run.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&Under::test().path);
+        let mut command = Under::test().command();
         command.arg("--root").arg(self.state_root()).args(args).stdin(Stdio::null());
         command
     }

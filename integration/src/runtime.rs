@@ -4,8 +4,11 @@
 use std::cell::Cell;
 use std::env;
 use std::os::unix::fs::PermissionsExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -23,29 +26,80 @@ pub enum Kind {
 }
 
 /// The runtime under test.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Under {
     /// Where its binary is.
     pub path: PathBuf,
     /// Which program it is.
     pub kind: Kind,
+    /// What runs it, with its arguments: nothing, or a launcher.
+    below: Vec<String>,
+}
+
+thread_local! {
+    static HERE: Cell<Option<&'static Under>> = const { Cell::new(None) };
 }
 
 impl Under {
-    /// The one of this process.
+    /// The one of this thread, else of this process.
     pub fn test() -> &'static Self {
         static UNDER: OnceLock<Under> = OnceLock::new();
-        UNDER.get_or_init(|| {
-            let path = env::var_os("RUNTIME")
-                .filter(|name| !name.is_empty())
-                .map_or_else(built, |name| in_path(Path::new(&name)));
-            let kind = match path.file_name().and_then(|name| name.to_str()) {
-                Some("runc") => Kind::Runc,
-                Some("crun") => Kind::Crun,
-                _ => Kind::Tare,
-            };
-            Self { path, kind }
+        HERE.get().unwrap_or_else(|| {
+            UNDER.get_or_init(|| {
+                let name = env::var_os("RUNTIME").filter(|name| !name.is_empty());
+                Self::at(name.map_or_else(built, |name| in_path(Path::new(&name))))
+            })
         })
+    }
+
+    /// The program at this path, known by its name.
+    pub fn at(path: PathBuf) -> Self {
+        let kind = match path.file_name().and_then(|name| name.to_str()) {
+            Some("runc") => Kind::Runc,
+            Some("crun") => Kind::Crun,
+            _ => Kind::Tare,
+        };
+        Self { path, kind, below: Vec::new() }
+    }
+
+    /// The peer of this name and version, such as `runc 1.1.5`, if that is the one that is installed.
+    pub fn installed(release: &str) -> Option<Self> {
+        let (name, version) = release.split_once(' ').expect("a name and a version");
+        let path = find_in_path(Path::new(name))?;
+        let said = Command::new(&path).arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let known = format!("{name} version {version}");
+        said.lines().next()?.starts_with(&known).then(|| Self::at(path))
+    }
+
+    /// The same, run by a launcher.
+    #[must_use]
+    pub fn below(&self, launcher: &[&str]) -> Self {
+        let below = launcher.iter().map(ToString::to_string).collect();
+        Self { below, ..self.clone() }
+    }
+
+    /// A command that runs it, without arguments.
+    pub fn command(&self) -> Command {
+        let mut words = self.below.iter().map(Path::new).chain([&*self.path]);
+        let mut command = Command::new(words.next().expect("a path"));
+        command.args(words);
+        command
+    }
+
+    /// Does something on a thread of its own, for which this is the runtime under test: what
+    /// [`enter_private_mounts`] gives a thread depends on it.
+    #[track_caller]
+    pub fn run<T: Send>(&self, test: impl FnOnce() -> T + Send) -> T {
+        let under: &'static Self = Box::leak(Box::new(self.clone()));
+        let done = thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                HERE.set(Some(under));
+                test()
+            });
+            thread.join()
+        });
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Whether it is this peer, whose differences are to be skipped.
@@ -67,12 +121,15 @@ fn in_path(name: &Path) -> PathBuf {
     if name.components().count() > 1 {
         return std::path::absolute(name).expect("the working directory is readable");
     }
+    find_in_path(name).unwrap_or_else(|| panic!("RUNTIME={}: not in PATH", name.display()))
+}
+
+fn find_in_path(name: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| panic!("RUNTIME={}: not in PATH", name.display()))
 }
 
 /// The directory that cargo builds into, for the triple of this program: the parent of `debug` and
