@@ -27,7 +27,7 @@ pub(crate) fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
 pub(crate) fn own_stdio(uid: u32) -> sys::Result<()> {
     for stream in 0..3 {
         let Ok(status) = sys::status(stream) else { continue };
-        if status.is(nr::S_IFCHR) && (status.major, status.minor) == NULL {
+        if is_null(&status) {
             replace_null(stream)?;
         } else if status.uid != uid && !(status.is(nr::S_IFCHR) && status.major == MEMORY) {
             match sys::fchown(stream, uid, u32::MAX) {
@@ -42,7 +42,9 @@ pub(crate) fn own_stdio(uid: u32) -> sys::Result<()> {
     Ok(())
 }
 
-/// Opens the container's null device in place of a stream, if the container has one.
+/// Opens the container's null device in place of a stream, if the container has one. Its /dev may be a
+/// volume, in which another container exchanges what has just been looked at: so what was opened is looked
+/// at again, and it is opened in a way that neither waits nor takes a terminal.
 fn replace_null(stream: i32) -> sys::Result<()> {
     let Some(path) = Text::from_bytes_with_nul(b"/dev/null\0") else { return Ok(()) };
     let Ok(probe) = sys::openat2(nr::AT_FDCWD, path, nr::O_PATH | nr::O_NOFOLLOW, 0, 0) else {
@@ -50,14 +52,25 @@ fn replace_null(stream: i32) -> sys::Result<()> {
     };
     let status = sys::status(probe);
     sys::close(probe);
-    let status = status?;
-    if !status.is(nr::S_IFCHR) || (status.major, status.minor) != NULL {
+    if !is_null(&status?) {
         return Ok(());
     }
-    let null = sys::openat2(nr::AT_FDCWD, path, nr::O_RDWR | nr::O_NOFOLLOW, 0, 0)?;
-    let done = sys::dup3(null, stream);
+    let flags = nr::O_RDWR | nr::O_NOFOLLOW | nr::O_NONBLOCK | nr::O_NOCTTY;
+    let null = sys::openat2(nr::AT_FDCWD, path, flags, 0, 0)?;
+    let done = match sys::status(null) {
+        Ok(status) if is_null(&status) => {
+            sys::set_blocking(null).and_then(|()| sys::dup3(null, stream))
+        }
+        Ok(_) => Err(Fault::of(Cause::WrongDevice)),
+        Err(fault) => Err(fault),
+    };
     sys::close(null);
     done
+}
+
+/// Whether it is the null device.
+fn is_null(status: &sys::Status) -> bool {
+    status.is(nr::S_IFCHR) && (status.major, status.minor) == NULL
 }
 
 /// Finds the home directory for the environment: `/` if the passwd file has none.

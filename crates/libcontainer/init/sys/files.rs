@@ -31,6 +31,12 @@ pub(crate) fn set_close_on_exec(this: i32) -> Result<()> {
     done(nr::FCNTL, [fd(this), F_SETFD, FD_CLOEXEC])
 }
 
+/// fcntl(2) `F_SETFL`, without `O_NONBLOCK` and all else that it can set.
+pub(crate) fn set_blocking(this: i32) -> Result<()> {
+    const F_SETFL: usize = 4;
+    done(nr::FCNTL, [fd(this), F_SETFL, 0])
+}
+
 /// fcntl(2) `F_DUPFD_CLOEXEC`: the lowest number that is free.
 pub(crate) fn duplicate(this: i32) -> Result<i32> {
     const F_DUPFD_CLOEXEC: usize = 1030;
