@@ -129,41 +129,6 @@ fn hooks_are_in_the_right_namespaces() {
 }
 
 #[test]
-fn a_hook_has_its_own_environment_and_no_descriptor() {
-    needs_root!();
-    peers_differ!("runc", "1.1.5 leaks descriptors into createContainer hooks");
-    let notes = tempfile::tempdir().unwrap();
-    let script = |kind: &str| {
-        format!(
-            "exec > {}/{kind}; cat /proc/self/environ | tr '\\0' ';'; echo; ls /proc/self/fd | tr '\\n' ' '",
-            place(&notes, kind).display()
-        )
-    };
-    let mut hooks = json!({});
-    for kind in KINDS {
-        hooks[kind] = json!([{
-            "path": "/bin/sh", "args": ["sh", "-c", script(kind)],
-            "env": ["PATH=/usr/bin:/bin", "HOOK=1"],
-        }]);
-    }
-    let bundle = with_notes(Bundle::sleeping(), &notes).edit(|config| {
-        config["hooks"] = hooks;
-        config["process"]["env"] = json!(["FROM_IMAGE=1", "PATH=/bin"]);
-    });
-    let process = bundle.started();
-    bundle.kill("KILL").ok();
-    bundle.wait(process);
-    bundle.delete().ok();
-    for kind in KINDS {
-        let note = note(&notes, kind).unwrap();
-        assert!(note.contains("HOOK=1;") && !note.contains("FROM_IMAGE"), "{kind}: {note}");
-        let descriptors = note.lines().nth(1).unwrap();
-        // 3 is the directory that ls reads.
-        assert_eq!(descriptors.trim(), "0 1 2 3", "{kind}");
-    }
-}
-
-#[test]
 fn a_failing_hook_of_create_leaves_nothing() {
     needs_root!();
     peers_differ!("crun", "runs no poststop hooks then");

@@ -121,25 +121,6 @@ fn sysctls_of_the_host_are_refused() {
 }
 
 #[test]
-fn a_joined_namespace_that_is_the_hosts_is_refused() {
-    needs_root!();
-    peers_differ!("crun", "sets it, on the host");
-    let before = host(PORT_START);
-    let bundle = Bundle::new()
-        .set("/linux/sysctl", json!({"net.ipv4.ip_unprivileged_port_start": "1"}))
-        .edit(|config| {
-            for namespace in integration::config::array(config, "/linux/namespaces") {
-                if namespace["type"] == "network" {
-                    namespace["path"] = json!(format!("/proc/{}/ns/net", std::process::id()));
-                }
-            }
-        });
-    let outcome = bundle.run();
-    assert_eq!(host(PORT_START), before);
-    assert!(outcome.fails().contains("not allowed in host network namespace"));
-}
-
-#[test]
 fn a_value_that_the_kernel_refuses_fails_create() {
     needs_root!();
     for (name, value) in [
@@ -151,35 +132,4 @@ fn a_value_that_the_kernel_refuses_fails_create() {
         peers_differ!("crun", "names no sysctl");
         assert!(text.contains(&name.replace('.', "/")), "{text}");
     }
-}
-
-/// T-B4: what is mounted over the container's `/proc/sys` gets nothing of it.
-#[test]
-fn a_decoy_over_proc_sys_receives_nothing() {
-    needs_root!();
-    peers_differ!("runc", "forbids the mount over /proc/sys in another way");
-    peers_differ!("crun", "writes into what the image has for /proc");
-    let path = "net/ipv4/ip_unprivileged_port_start";
-    let bundle = Bundle::sh("true")
-        .set("/linux/sysctl", json!({"net.ipv4.ip_unprivileged_port_start": "77"}))
-        .edit(|config| {
-            integration::config::array(config, "/mounts")
-                .retain(|mount| mount["destination"] != "/proc");
-            config["linux"]["maskedPaths"] = json!([]);
-            config["linux"]["readonlyPaths"] = json!([]);
-        })
-        .args(&["sleep", "1000"]);
-    // The image's own files in place of a procfs.
-    let decoy = bundle.decoy().join("sys");
-    fs::create_dir_all(decoy.join("net/ipv4")).unwrap();
-    fs::write(decoy.join(path), "decoy\n").unwrap();
-    let bundle = bundle.mount("/proc/sys", "bind", decoy.to_str().unwrap(), &["bind"]);
-    let process = bundle.created();
-    assert_eq!(fs::read_to_string(decoy.join(path)).unwrap(), "decoy\n");
-    // A procfs shows the sysctls of whoever reads it.
-    let entered = std::process::Command::new("nsenter")
-        .args([&format!("--net=/proc/{}/ns/net", process.0), "cat", PORT_START])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&entered.stdout), "77\n");
 }
