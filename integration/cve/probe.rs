@@ -141,7 +141,7 @@ pub(crate) fn was_attacked(bundle: &Bundle) {
     assert!(bundle.directory().join("done").exists(), "no attack: {:?}", bundle.output());
 }
 
-/// Exchanges two paths without a pause while something is done.
+/// Exchanges two paths all the time while something is done.
 pub(crate) fn swapping<T>(one: &Path, other: &Path, act: impl FnOnce() -> T) -> T {
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
@@ -154,6 +154,8 @@ pub(crate) fn swapping<T>(one: &Path, other: &Path, act: impl FnOnce() -> T) -> 
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE).unwrap();
+                // Both states last, for a machine that is busy.
+                std::thread::sleep(std::time::Duration::from_micros(200));
             }
         });
         // Also if `act` panics.

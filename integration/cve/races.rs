@@ -16,18 +16,18 @@ use crate::probe::{
     Verdict, ends, has_strace, holds, is, link, needs_tare, require, swapping, told,
 };
 
-/// `run`, with a pause before each call of this name.
-fn delayed(bundle: &Bundle, verb: &str, call: &str) -> Command {
+const MOVE_MOUNT: [&str; 2] = ["-e", "inject=move_mount:delay_enter=1000"];
+const OPENAT2: [&str; 2] = ["-e", "inject=openat2:delay_enter=1000"];
+
+/// The command for this verb with a pause before some calls, in which the other thread gets its turn. The
+/// tracer is a child, so that it holds nobody up.
+fn delayed(bundle: &Bundle, verb: &str, options: &[&str]) -> Command {
     let inner = bundle.command_for_bundle(&[verb]);
-    // The peers' threads make it slow, and they fall without.
-    if !has_strace() || !is(Kind::Tare) {
+    if !has_strace() {
         return inner;
     }
     let mut command = Command::new("strace");
-    let inject = format!("inject={call}:delay_enter=1000");
-    let trace = format!("trace={call}");
-    // The tracer is a child, so that it holds nobody up.
-    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject]);
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null"]).args(options);
     command.arg(inner.get_program()).args(inner.get_args());
     command
 }
@@ -49,13 +49,20 @@ fn exchanged(below: &str) -> Verdict {
     let bundle = bundle.edit(|config| config["hooks"] = json!({ "createRuntime": [hook] }));
     bundle.write();
     let (one, other) = (bundle.rootfs("vol/a"), bundle.rootfs("vol/b"));
+    let made = bundle.rootfs("vol/a/new").display().to_string();
     let mut runs = 0;
     let verdict = swapping(&one, &other, || {
         (0..rounds(30, 2500)).try_for_each(|round| {
-            let call = if round % 2 == 0 { "move_mount" } else { "openat2" };
-            let outcome = match round % 10 {
-                0 | 1 => bundle.finish(&mut delayed(&bundle, "run", call)),
-                _ => bundle.run(),
+            let outcome = match (is(Kind::Tare), round % 10) {
+                (true, 0) => bundle.finish(&mut delayed(&bundle, "run", &MOVE_MOUNT)),
+                (true, 1) => bundle.finish(&mut delayed(&bundle, "run", &OPENAT2)),
+                (true, _) => bundle.run(),
+                // Peers are slow, so that they must fall soon.
+                (false, _) => bundle.finish(&mut delayed(
+                    &bundle,
+                    "run",
+                    &["-P", &made, "-e", "inject=mkdirat:delay_enter=30000"],
+                )),
             };
             told(&outcome);
             runs += usize::from(outcome.code == 0);
@@ -124,7 +131,7 @@ fn cve_2025_31133_a_null_device_that_is_exchanged_is_no_stream() {
         mkfifo(&other, mode).unwrap();
         let verdict = swapping(&null, &other, || {
             (0..rounds(10, 500)).try_for_each(|_| {
-                let verdict = streams(&bundle, &mut delayed(&bundle, "create", "openat2"));
+                let verdict = streams(&bundle, &mut delayed(&bundle, "create", &OPENAT2));
                 told(&bundle.delete_force());
                 verdict
             })
