@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use integration::config::array;
-use integration::{Bundle, Process, finish};
+use integration::{Bundle, Kind, Process, finish};
 use serde_json::{Value, json};
 
-use crate::probe::{Verdict, attacker, ends, holds, link, needs_strace, needs_tare, require};
+use crate::probe::{Verdict, attacker, ends, holds, is, link, needs_strace, needs_tare, require};
 use crate::probe::{told, traced, was_attacked};
 
 /// Refused: a container that runs is the evidence.
@@ -70,6 +70,9 @@ fn cve_2023_27561_linked_proc_and_sys_are_refused() {
             fs::create_dir(bundle.rootfs("bad")).unwrap();
             bundle.run().ok();
             link(&bundle, name, "/bad");
+            let outcome = bundle.run();
+            let said = outcome.stderr.contains("must be mounted on ordinary directory");
+            assert!(said || !is(Kind::Tare), "{outcome:?}");
             refused(bundle, &format!("a link for /{name}"))?;
         }
         Ok(())
