@@ -4,23 +4,15 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
 
 use integration::config::{put_capabilities, put_namespace, put_user_namespace};
+use integration::outcome::leaking;
 use integration::{Bundle, Process, Under, finish, until};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use serde_json::json;
 
 use crate::probe::{Verdict, ends, holds, needs_strace, needs_tare, require, told, traced};
-
-/// The same command, by a caller who has these descriptors open and not close-on-exec.
-fn leaking(redirections: &str, inner: &Command) -> Command {
-    let mut command = Command::new("bash");
-    command.args(["-c", &format!("exec {redirections}; exec \"$@\""), "bash"]);
-    command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
-    command
-}
 
 /// T-C1. CVE-2016-9962 (runc), CVE-2016-8659 (bubblewrap): root of a container that is entered traces who
 /// enters, or takes its descriptors. The kernel gives the files of a process in /proc to root of its user

@@ -313,7 +313,8 @@ fn cve_2020_5291_a_setuid_runtime_refuses_to_run() {
         mode(&copy, 0o4755);
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
-        let outcome = finish(command.args(["--root", "/nonexistent", "list"]));
+        let root = directory.path().join("root");
+        let outcome = finish(command.arg("--root").arg(root).arg("list"));
         told(&outcome);
         let said = !is(Kind::Tare) || outcome.stderr.contains("setuid");
         require(outcome.code != 0 && said, || format!("as root: {outcome:?}"))

@@ -102,6 +102,14 @@ pub fn text(file: &File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The same command, by a caller who has these descriptors open and not close-on-exec.
+pub fn leaking(redirections: &str, inner: &Command) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("exec {redirections}; exec \"$@\""), "bash"]);
+    command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
+    command
+}
+
 /// Waits until it is so; false if that takes too long.
 pub fn until(mut so: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();

@@ -6,16 +6,9 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
+use integration::outcome::leaking;
 use integration::{Bundle, Process, needs_root, peers_differ, until};
 use serde_json::json;
-
-/// The same command, by a caller who has these descriptors open and not close-on-exec.
-fn leaking(redirections: &str, inner: &Command) -> Command {
-    let mut command = Command::new("bash");
-    command.args(["-c", &format!("exec {redirections}; exec \"$@\""), "bash"]);
-    command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
-    command
-}
 
 #[track_caller]
 fn start_leaking(bundle: &Bundle, args: &[&str], redirections: &str) -> Process {
