@@ -1,12 +1,13 @@
 //! Limits: in force before anything of the user's runs, seen from the host and felt inside.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread::panicking;
 
 use integration::config::{drop_namespace, put_namespace, put_user_namespace};
 use integration::runtime::enter_private_mounts;
-use integration::{Bundle, Process, needs_root, peers_differ, until};
+use integration::{Bundle, Process, leftovers, needs_root, peers_differ, until};
 use nix::mount::{MsFlags, mount};
 use serde_json::{Value, json};
 
@@ -375,11 +376,12 @@ fn what_docker_writes_for_nothing_is_nothing() {
     limited(Bundle::new(), &resources).run().ok();
 }
 
-/// Gives the test's own mount namespace cgroup v2 alone. What it changes at the top of the hierarchy,
-/// which is the host's, is undone when the value is dropped.
+/// Gives the test's own mount namespace cgroup v2 alone. The top of the hierarchy is the host's: one value
+/// has it at a time, whatever process it is in, and leaves it as it was.
 struct V2 {
-    /// Whether the top gave huge pages before.
-    given: bool,
+    top: File,
+    /// The controllers that the top gave before.
+    given: String,
 }
 
 impl V2 {
@@ -387,8 +389,13 @@ impl V2 {
         enter_private_mounts();
         let none = None::<&str>;
         mount(Some("cgroup2"), TOP, Some("cgroup2"), MsFlags::empty(), none).expect("cgroup2");
-        let given = fs::read_to_string(Path::new(TOP).join("cgroup.subtree_control"));
-        Self { given: given.unwrap().contains("hugetlb") }
+        let top = File::open(TOP).expect("the top of cgroup v2");
+        top.lock().expect("the lock of the hierarchy");
+        Self { top, given: Self::gives() }
+    }
+
+    fn gives() -> String {
+        fs::read_to_string(Path::new(TOP).join("cgroup.subtree_control")).expect("its controllers")
     }
 
     /// The container's directory.
@@ -399,10 +406,39 @@ impl V2 {
 
 impl Drop for V2 {
     fn drop(&mut self) {
-        if !self.given {
-            // Another test may still need it.
-            fs::write(Path::new(TOP).join("cgroup.subtree_control"), "-hugetlb").ok();
-        }
+        let before: Vec<&str> = self.given.split_whitespace().collect();
+        let now = Self::gives();
+        let new = now.split_whitespace().filter(|controller| !before.contains(controller));
+        let take: Vec<String> = new.map(|controller| format!("-{controller}")).collect();
+        // A cgroup below that gives it on, such as one of the unit tests, is gone in a moment.
+        let file = Path::new(TOP).join("cgroup.subtree_control");
+        let same =
+            until(|| fs::write(&file, take.join(" ")).is_ok() && Self::gives() == self.given);
+        self.top.unlock().expect("the lock of the hierarchy");
+        assert!(same || panicking(), "{TOP}: {:?} became {:?}", self.given, Self::gives());
+    }
+}
+
+/// The v2 hierarchy of a hybrid host has other users, and no limit needs it.
+#[test]
+fn a_hybrid_host_gives_no_controller() {
+    needs_root!();
+    let hybrid = Path::new(TOP).join("unified");
+    if !hybrid.join("cgroup.subtree_control").exists() {
+        eprintln!("skipped: no cgroup v2 beside cgroup v1");
+        return;
+    }
+    let bundle = limited(Bundle::sleeping(), &json!({ "pids": { "limit": 50 } }));
+    let path = format!("/{}/x", bundle.id());
+    let bundle = bundle.set("/linux/cgroupsPath", json!(path));
+    bundle.created();
+    // A peer may leave this hierarchy alone altogether.
+    let parent = hybrid.join(bundle.id()).join("cgroup.subtree_control");
+    assert_eq!(fs::read_to_string(parent).unwrap_or_default().trim(), "");
+    // Delete leaves the parents.
+    bundle.delete_force().ok();
+    for directory in leftovers::cgroups(bundle.id()).iter().rev() {
+        fs::remove_dir(directory).unwrap();
     }
 }
 
