@@ -324,6 +324,22 @@ fn start_tells_that_the_program_can_not_be_executed() {
 }
 
 #[test]
+fn start_tells_it_where_init_may_not() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 tells nobody");
+    peers_differ!("crun", "1.8.1 tells nobody");
+    let calls = ["execve", "sendmsg", "sendto", "write", "writev", "exit_group", "exit"];
+    for (errno, text) in [(13, "permission denied"), (0, "the filter answers")] {
+        let entry = json!([{ "names": calls, "action": "SCMP_ACT_ERRNO", "errnoRet": errno }]);
+        let bundle = filtered(Bundle::sleeping(), &but(&entry));
+        let process = bundle.created();
+        let said = bundle.start().fails();
+        assert!(said.contains(&format!("exec /bin/sleep: {text}")), "{said}");
+        assert!(bundle.wait(process) > 0);
+    }
+}
+
+#[test]
 fn a_profile_that_allows_nothing_ends_the_container() {
     needs_root!();
     peers_differ!("runc", "1.1.5 makes calls behind the filter");
@@ -343,7 +359,9 @@ fn a_profile_that_allows_nothing_ends_the_container() {
             let bundle = filtered(Bundle::sleeping(), &profile)
                 .set("/process/noNewPrivileges", json!(no_new_privileges));
             let process = bundle.created();
-            bundle.start();
+            let started = bundle.start();
+            // A killed process may have been a program that was killed at once.
+            assert_eq!(started.code == 0, action == "SCMP_ACT_KILL", "{profile}: {started:?}");
             let code = bundle.wait(process);
             assert!(code > 128, "{profile}: {code}");
         }
@@ -445,6 +463,25 @@ fn without_the_agent_nothing_is_started() {
     let listeners = agent.join().unwrap();
     listeners.into_iter().for_each(|fd| nix::unistd::close(fd).unwrap());
     assert_eq!(bundle.status(), "running");
+}
+
+#[test]
+fn a_listener_without_an_agent_ends_the_container() {
+    needs_root!();
+    peers_differ!("runc", "keeps another record");
+    peers_differ!("crun", "keeps another record");
+    let bundle = Bundle::sleeping();
+    let socket = bundle.directory().join("agent");
+    let bundle = filtered(bundle, &asking(&socket));
+    let process = bundle.created();
+    let record = bundle.state_root().join(bundle.id()).join("record.json");
+    let mut changed: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    assert!(changed["intent"]["agent"].is_object());
+    changed["intent"]["agent"] = Value::Null;
+    fs::write(&record, changed.to_string()).unwrap();
+    let said = bundle.start().fails();
+    assert!(said.contains("the filter asks an agent, and none is on record"), "{said}");
+    assert!(bundle.wait(process) > 128);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicI32, Ordering};
 
-use super::format::GATE;
+use super::format::{GATE, Text};
 use super::protocol::{CONTINUE, Cause, DETAIL, Fault, Kind, Message};
 use super::run::Init;
 use super::{numbers as nr, sys};
@@ -52,6 +52,13 @@ fn say(kind: Kind, a: u32, fault: Fault, detail: &Detail, fd: Option<i32>) -> sy
 pub(crate) fn report(operation: u32, fault: Fault, detail: &Detail) {
     // Nobody left to tell is no further failure: init exits either way.
     say(Kind::Failed, operation, fault, detail, None).ok();
+}
+
+/// Says that the program is executed next, and hands over the status page.
+pub(crate) fn announce_executing(program: Text<'_>, page: i32) -> sys::Result<()> {
+    let mut detail = Detail::none();
+    detail.set(program.bytes());
+    say(Kind::Executing, 0, Fault::of(Cause::Call), &detail, Some(page))
 }
 
 /// Says something that needs no more than its kind.

@@ -1,7 +1,7 @@
 //! The user's program: its standard streams, its home, where it lies, and execve(2).
 
 use super::format::{Text, Texts};
-use super::protocol::{Cause, Fault, Kind};
+use super::protocol::{Cause, Fault};
 use super::run::Init;
 use super::{control, memory, numbers as nr, passwd, rootfs, sys};
 
@@ -140,7 +140,7 @@ pub(crate) fn execute(
     let home = init.home.map(<[u8]>::as_ptr);
     let arguments = pointers(arguments, None)?;
     let environment = pointers(environment, home)?;
-    control::announce(Kind::Executing)?;
+    control::announce_executing(program, init.page)?;
     if let Some((filter, flags)) = init.filter {
         // That the kernel took it is all there is to know: whatever would ask may be denied by it.
         let listener = sys::load_filter(filter, flags)?;
@@ -149,7 +149,10 @@ pub(crate) fn execute(
             control::announce_listener(listener)?;
         }
     }
-    Ok(sys::execve(program, arguments, environment))
+    let fault = sys::execve(program, arguments, environment);
+    // The filter may deny every call that would tell.
+    init.status.execve_failed(fault.errno);
+    Ok(fault)
 }
 
 /// The table of pointers that execve(2) takes, ended by a null.

@@ -14,6 +14,9 @@ use super::{
 /// What init knows while it runs.
 #[derive(Debug)]
 pub(crate) struct Init {
+    /// The page that init shares with the host side, and its descriptor.
+    pub(crate) status: &'static StatusPage,
+    pub(crate) page: i32,
     /// Descriptors that the plan names.
     pub(crate) slots: Slots,
     /// The container's root, once it is attached.
@@ -47,8 +50,8 @@ pub(crate) fn main(argument: *const u8) -> ! {
     let Some(control) = number(argument) else { sys::exit(FAILED) };
     control::talk_to(control);
     match prepare(control) {
-        Ok((mut init, reader, status)) => {
-            let fault = run(&mut init, reader, status);
+        Ok((mut init, reader)) => {
+            let fault = run(&mut init, reader);
             control::report(OPERATION.load(Ordering::Relaxed), fault, &init.detail);
         }
         Err(fault) => control::report(0, fault, &Detail::none()),
@@ -62,7 +65,7 @@ pub(crate) fn report(fault: Fault) {
 }
 
 /// Makes init independent of what its caller left open, ignored or blocked, and receives the plan.
-fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusPage)> {
+fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>)> {
     sys::prctl(nr::PR_SET_PDEATHSIG, u64::from(nr::SIGKILL), 0)?;
     for signal in 1..=64 {
         if signal != nr::SIGKILL as usize && signal != nr::SIGSTOP as usize {
@@ -92,8 +95,9 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
         slots.put(slot, *fd)?;
     }
     sys::close(descriptors[0]);
-    sys::close(descriptors[1]);
     let init = Init {
+        status,
+        page: descriptors[1],
         slots,
         root: -1,
         entered: false,
@@ -105,7 +109,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>, &'static StatusP
         filter: None,
         detail: Detail::none(),
     };
-    Ok((init, reader, status))
+    Ok((init, reader))
 }
 
 /// Where the caller has no standard streams, takes their numbers until execve(2): a descriptor of ours that
@@ -141,10 +145,10 @@ fn close_foreign(header: &Header, control: i32, own: &[i32]) -> sys::Result<()> 
 }
 
 /// Executes the operations. Returns only a failure: the last operation replaces the process.
-fn run(init: &mut Init, mut reader: Reader<'static>, status: &StatusPage) -> Fault {
+fn run(init: &mut Init, mut reader: Reader<'static>) -> Fault {
     for index in 0.. {
         OPERATION.store(index, Ordering::Relaxed);
-        status.operation.store(index, Ordering::Relaxed);
+        init.status.operation.store(index, Ordering::Relaxed);
         let Some(record) = Record::decode(&mut reader) else { break };
         if let Err(fault) = execute(init, &record.operation) {
             return fault;

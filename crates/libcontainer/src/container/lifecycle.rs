@@ -78,7 +78,7 @@ impl Container {
         Err(Error::new(ErrorKind::InvalidState, reason))
     }
 
-    /// Opens the gate, with the hooks before and behind it. One that fails behind it ends the container.
+    /// Opens the gate, with the hooks behind it. What fails behind it ends the container.
     fn open_gate(&self, entry: &Entry, record: &Record, init: Option<LiveProcess>) -> Result<()> {
         let gone = || Error::new(ErrorKind::InvalidState, "container not running");
         let init = init.ok_or_else(gone)?;
@@ -92,10 +92,10 @@ impl Container {
                 cgroup::kill_all(&record.intent.cgroup).ok();
             }
         };
-        let opened = launch::open(entry.directory(), &hooks, agent.as_ref(), init.pid());
-        // Without the agent, what it should decide about would fail in a program that runs.
-        opened.inspect_err(|_| agent.iter().for_each(|_| kill()))?;
-        hooks.run(HookKind::Poststart, Some(init.pid())).inspect_err(|_| kill())
+        let gate = launch::open(entry.directory())?;
+        launch::execute(gate.as_fd(), &hooks, agent.as_ref(), init.pid())
+            .and_then(|()| hooks.run(HookKind::Poststart, Some(init.pid())))
+            .inspect_err(|_| kill())
     }
 
     /// Sends a signal (signal(7)) to the first process; SIGKILL, in a container that shares its pid

@@ -58,8 +58,22 @@ impl<'a> Agent<'a> {
         Ok(Some(Self { intent, metadata, socket }))
     }
 
-    /// Gives the listener of the process to the agent.
-    pub(super) fn hand_over(&self, listener: &OwnedFd, pid: i32) -> Result<()> {
+    /// Gives the listener of the process to the agent. There must be both: without, what the agent should
+    /// decide about would fail in a program that runs.
+    pub(super) fn hand_over(
+        this: Option<&Self>,
+        listener: Option<OwnedFd>,
+        pid: i32,
+    ) -> Result<()> {
+        let unknown = "the filter asks an agent, and none is on record";
+        let this = this.ok_or_else(|| Error::new(ErrorKind::InvalidState, unknown))?;
+        // The kernel drops a descriptor that it can't install, and does not say why.
+        let listener =
+            listener.ok_or_else(|| Error::os("recvmsg(seccomp listener)", libc::EMFILE))?;
+        this.send(&listener, pid).map_err(|error| error.with_property("linux.seccomp.listenerPath"))
+    }
+
+    fn send(&self, listener: &OwnedFd, pid: i32) -> Result<()> {
         let state = ProcessState {
             oci_version: &self.intent.oci_version,
             fds: [LISTENER],
@@ -71,10 +85,6 @@ impl<'a> Agent<'a> {
             .map_err(|e| Error::new(ErrorKind::Internal, format!("state for the agent: {e}")))?;
         let along = [listener.as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&along)];
-        let failed = |errno: Errno| {
-            Error::os("sendmsg to the seccomp agent", errno as i32)
-                .with_property("linux.seccomp.listenerPath")
-        };
         let mut sent = 0;
         while sent < text.len() {
             let rest = [IoSlice::new(text.get(sent..).unwrap_or_default())];
@@ -83,7 +93,9 @@ impl<'a> Agent<'a> {
             match sendmsg::<UnixAddr>(socket, &rest, control, MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(length) => sent += length,
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(failed(errno)),
+                Err(errno) => {
+                    return Err(Error::os("sendmsg to the seccomp agent", errno as i32));
+                }
             }
         }
         Ok(())

@@ -12,9 +12,10 @@ use nix::sys::stat::{Mode, fchmod};
 use super::agent::Agent;
 use super::conversation::{Received, hear, say_continue};
 use super::hook::{Hooks, Running};
+use super::status::Status;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::plan::explain_start;
 use crate::plan::protocol::Kind;
+use crate::plan::{explain_execve, explain_start};
 use crate::state::GATE;
 
 /// The address of the gate in a state directory. It goes through the descriptor of the directory,
@@ -41,45 +42,54 @@ pub(crate) fn listen(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Opens the gate: returns when init, whose pid is `pid`, has executed the user's program.
-pub(crate) fn open(
-    directory: BorrowedFd<'_>,
-    hooks: &Hooks<'_>,
-    agent: Option<&Agent<'_>>,
-    pid: i32,
-) -> Result<()> {
+/// Opens the gate: from here on, init goes on, whatever becomes of the caller. The connection is for
+/// [`execute`].
+pub(crate) fn open(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     let socket = seqpacket()?;
     connect(socket.as_raw_fd(), &address(directory)?)
         .map_err(|errno| Error::os("connect to the gate", errno as i32))?;
     say_continue(socket.as_fd(), &[])?;
-    let mut executing = false;
+    Ok(socket)
+}
+
+/// Serves init, whose pid is `pid`, behind the gate. Returns when it has executed the user's program.
+pub(crate) fn execute(
+    socket: BorrowedFd<'_>,
+    hooks: &Hooks<'_>,
+    agent: Option<&Agent<'_>>,
+    pid: i32,
+) -> Result<()> {
+    let mut program = Vec::new();
+    let mut status = None;
     let mut running = Running::default();
     loop {
-        running.attend(socket.as_fd())?;
-        match hear(socket.as_fd()).context(|| "start")? {
-            Received::HungUp if executing => return Ok(()),
-            Received::HungUp => {
+        running.attend(socket)?;
+        let (message, descriptor) = match hear(socket).context(|| "start")? {
+            Received::Message(message, descriptor) => (message, descriptor),
+            Received::HungUp if program.is_empty() => {
                 let message = "the container's init was killed before it executed the process";
                 return Err(Error::new(ErrorKind::InvalidState, message));
             }
-            Received::Message(message, _) if message.kind == Kind::Executing as u32 => {
-                executing = true;
+            // Either execve has closed the connection, or the end of init has.
+            Received::HungUp => {
+                let failed = status.as_ref().and_then(Status::execve_failed);
+                return failed.map_or(Ok(()), |errno| Err(explain_execve(errno, &program)));
             }
-            Received::Message(message, Some(listener)) if message.kind == Kind::Listener as u32 => {
-                if let Some(agent) = agent {
-                    agent.hand_over(&listener, pid)?;
-                }
+        };
+        match message.kind {
+            kind if kind == Kind::Executing as u32 => {
+                program = message.detail().to_vec();
+                status = descriptor.map(Status::received);
             }
-            Received::Message(message, _) if message.kind == Kind::Hook as u32 => {
-                running.begin(socket.as_fd(), hooks, message.a, pid)?;
+            kind if kind == Kind::Listener as u32 => {
+                Agent::hand_over(agent, descriptor, pid)?;
             }
-            Received::Message(message, _) => {
-                if let Some(error) = running.explain(hooks, &message) {
-                    return Err(error);
-                }
-                let length = usize::try_from(message.length).unwrap_or(0);
-                let detail = message.detail.get(..length).unwrap_or(&[]);
-                return Err(explain_start(message.fault, detail));
+            kind if kind == Kind::Hook as u32 => {
+                running.begin(socket, hooks, message.a, pid)?;
+            }
+            _ => {
+                let hook = running.explain(hooks, &message);
+                return Err(hook.unwrap_or_else(|| explain_start(message.fault, &program)));
             }
         }
     }

@@ -130,14 +130,12 @@ fn failed(plan: &Plan, message: &Message) -> Error {
     if message.kind != Kind::Failed as u32 {
         return Error::new(ErrorKind::Internal, format!("init sent message {}", message.kind));
     }
-    let length = usize::try_from(message.length).unwrap_or(0);
-    let detail = message.detail.get(..length).unwrap_or(&[]);
-    explain(record(&plan.image, message.a).as_ref(), message.fault, detail)
+    explain(record(&plan.image, message.a).as_ref(), message.fault, message.detail())
 }
 
 /// Init has ended without a word: the kernel killed it, or somebody else did.
 fn killed(init: &mut Init, plan: &Plan, cgroup: Option<&Cgroup>) -> Error {
-    let operation = init.operation();
+    let operation = init.status.operation();
     let how = match init.end() {
         Ok(ExitStatus::Signaled(libc::SIGKILL))
             if cgroup.is_some_and(Cgroup::has_killed_for_memory) =>

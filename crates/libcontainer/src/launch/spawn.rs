@@ -7,19 +7,19 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::PollFlags;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
-use nix::unistd::{Pid, ftruncate};
+use nix::unistd::Pid;
 
 use super::conversation::{Received as Heard, hear, say};
 use super::executable::{Executable, data_flag, sealed};
 use super::namespace::{check_foreign, open_namespace};
+use super::status::Status;
 use crate::container::ExitStatus;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::plan::protocol::{Kind, StatusPage};
+use crate::plan::protocol::Kind;
 use crate::plan::{NamespaceKind, Plan, Received};
 use crate::process::{exit_status, poll_until};
 use crate::sys::pidfd::{pidfd_send_signal, waitid, waitid_by_pid};
@@ -44,7 +44,7 @@ pub(crate) struct Init {
     process: Option<Child>,
     second: Second,
     pub(super) control: OwnedFd,
-    status: OwnedFd,
+    pub(super) status: Status,
 }
 
 /// The second stage, which the kernel makes a child of the caller.
@@ -66,7 +66,7 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
     let namespaces = open_namespaces(plan)?;
     let data = data_flag();
     let image = sealed(c"tare-plan", plan.image.bytes(), data)?;
-    let status = status_page(data)?;
+    let status = Status::new(data)?;
     let (ours, theirs) = control_pair(plan)?;
     let number = CString::new(theirs.as_raw_fd().to_string()).unwrap_or_default();
     let child = spawn_unless_busy(&Spawn {
@@ -131,21 +131,6 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
     namespaces.map(open).collect()
 }
 
-/// The page that says where init is, even when it was killed.
-fn status_page(data: MFdFlags) -> Result<OwnedFd> {
-    let failed = |call: &str, errno: nix::errno::Errno| {
-        Error::os(format!("{call} of init's status page"), errno as i32)
-    };
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | data;
-    let page =
-        memfd_create(c"tare-status", flags).map_err(|errno| failed("memfd_create", errno))?;
-    let size = i64::try_from(size_of::<StatusPage>()).unwrap_or(0);
-    ftruncate(&page, size).map_err(|errno| failed("ftruncate", errno))?;
-    let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
-    fcntl(&page, FcntlArg::F_ADD_SEALS(seals)).map_err(|errno| failed("F_ADD_SEALS", errno))?;
-    Ok(page)
-}
-
 /// The pair over which host side and init talk. Init's end lies above the descriptors that the user's
 /// process inherits, which may have holes.
 fn control_pair(plan: &Plan) -> Result<(OwnedFd, OwnedFd)> {
@@ -200,15 +185,6 @@ impl Init {
             }
         }
         Ok(())
-    }
-
-    /// The operation that init was in last.
-    pub(super) fn operation(&self) -> u32 {
-        let mut word = [0; 4];
-        match nix::sys::uio::pread(&self.status, &mut word, 0) {
-            Ok(4) => u32::from_le_bytes(word),
-            _ => 0,
-        }
     }
 
     /// How init ended, once it has hung up.

@@ -17,12 +17,14 @@
 //!
 //! start ── connects to the gate ──▶ init
 //! start ◀── Hook(number) ── init; start ── Continue + standard streams ──▶ init
-//! start ◀── Executing ── init
+//! start ◀── Executing + status page ── init
 //! start ◀── Listener + descriptor ── init                    if the filter asks an agent
 //!                                                            then the connection closes: executed
 //!
 //! either ◀── Failed ── init                                  at any time; init exits
 //! ```
+
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What init says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub(crate) enum Kind {
     Cgroups,
     /// Init stands at the gate.
     Created,
-    /// Init is about to execute the user's program.
+    /// Init is about to execute the program that the detail names. The status page comes along.
     Executing,
     /// Init failed in operation `a`: see [`Fault`].
     Failed,
@@ -137,6 +139,12 @@ causes! {
 }
 
 impl Message {
+    /// The text that there is.
+    pub(crate) fn detail(&self) -> &[u8] {
+        let length = usize::try_from(self.length).unwrap_or(0);
+        self.detail.get(..length).unwrap_or_default()
+    }
+
     /// As it goes over the socket.
     pub(crate) fn to_bytes(self) -> [u8; MESSAGE] {
         let mut bytes = [0; MESSAGE];
@@ -179,8 +187,20 @@ pub(crate) const CONTINUE: u32 = 0x6f67;
 
 /// The page that init and the host side share, which says where init is even when it was killed.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct StatusPage {
     /// The index of the operation that init is in.
-    pub(crate) operation: core::sync::atomic::AtomicU32,
+    pub(crate) operation: AtomicU32,
+    /// Not 0 if execve(2) has failed.
+    failed: AtomicU32,
+    /// Then its errno.
+    errno: AtomicU32,
+}
+
+impl StatusPage {
+    /// Notes that execve(2) has failed. It takes no system call, which a filter could deny.
+    pub(crate) fn execve_failed(&self, errno: u32) {
+        self.errno.store(errno, Ordering::Relaxed);
+        self.failed.store(1, Ordering::Release);
+    }
 }

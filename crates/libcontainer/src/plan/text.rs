@@ -149,15 +149,25 @@ const SECCOMP: u32 = 317;
 const SECCOMP: u32 = 277;
 
 /// What `start` heard of init: only the filter and the program itself are behind the gate.
-pub(crate) fn explain_start(fault: Fault, detail: &[u8]) -> Error {
+pub(crate) fn explain_start(fault: Fault, program: &[u8]) -> Error {
     let error = why(fault, &[], None);
-    let Some(errno) = error.errno() else {
+    if error.errno().is_none() {
         return error.context("start");
-    };
+    }
     if fault.call == SECCOMP {
         return error.context("load the filter").with_property("linux.seccomp");
     }
-    error.in_words(format!("exec {}: {}", printable(detail), errno_text(errno)))
+    explain_execve(fault.errno, program)
+}
+
+/// The program could not be executed.
+pub(crate) fn explain_execve(errno: u32, program: &[u8]) -> Error {
+    let errno = i32::try_from(errno).unwrap_or(0);
+    let why = match errno {
+        0 => "the filter answers in the place of the kernel".to_string(),
+        errno => errno_text(errno),
+    };
+    Error::os("execve", errno).in_words(format!("exec {}: {why}", printable(program)))
 }
 
 /// Init ended without a word, in this operation.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::programs;
 use crate::run::{Ended, Exit};
+use crate::tap::Report;
 
 /// What a program shows of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +29,56 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What a program came to in every round.
+pub(crate) struct Rounds<'a> {
+    /// The program.
+    pub(crate) name: &'a str,
+    rounds: Vec<(Verdict, &'a Report)>,
+}
+
+impl<'a> Rounds<'a> {
+    /// The rounds of a program, of which there is at least one.
+    pub(crate) fn of(name: &'a str, ended: &'a [BTreeMap<String, Ended>]) -> Self {
+        let round = |all: &'a BTreeMap<String, Ended>| (judge(name, all), &all[name].report);
+        Self { name, rounds: ended.iter().map(round).collect() }
+    }
+
+    /// Whether it passed each time.
+    pub(crate) fn passed(&self) -> bool {
+        self.rounds.iter().all(|(verdict, _)| *verdict == Verdict::Passed)
+    }
+
+    /// The worst round: one that it did not pass, and of these the one in which the fewest assertions held.
+    fn worst(&self) -> &(Verdict, &'a Report) {
+        let key =
+            |(verdict, report): &&(Verdict, &Report)| (*verdict == Verdict::Passed, report.ok);
+        self.rounds.iter().min_by_key(key).expect("a round")
+    }
+
+    /// The verdict on the worst round.
+    pub(crate) fn verdict(&self) -> &Verdict {
+        &self.worst().0
+    }
+
+    /// What the program said in the worst round.
+    pub(crate) fn report(&self) -> &Report {
+        self.worst().1
+    }
+}
+
+/// `passed 2/3` if it makes a difference.
+impl fmt::Display for Rounds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rounds.iter().filter(|(verdict, _)| *verdict == Verdict::Passed).count() {
+            0 => self.verdict().fmt(f),
+            all if all == self.rounds.len() => self.verdict().fmt(f),
+            some => write!(f, "passed {some}/{}", self.rounds.len()),
+        }
+    }
+}
+
 /// The verdict on a program, with the others for evidence.
-pub(crate) fn judge(name: &str, all: &BTreeMap<String, Ended>) -> Verdict {
+fn judge(name: &str, all: &BTreeMap<String, Ended>) -> Verdict {
     let Some(ended) = all.get(name) else {
         return Verdict::Failed("did not run".into());
     };
@@ -61,7 +110,6 @@ fn complaint(ended: &Ended) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tap::Report;
 
     fn ended(exit: Exit, output: &str) -> Ended {
         Ended { exit, report: Report::parse(output), error: None }
@@ -102,5 +150,27 @@ mod tests {
         assert_eq!(verdict(None), Verdict::Vacuous("hooks_stdin"));
         assert_eq!(verdict(Some("not ok 1\n1..1\n")), Verdict::Vacuous("hooks_stdin"));
         assert_eq!(verdict(Some("ok 1\nnot ok 2\n1..2\n")), Verdict::Passed);
+    }
+
+    #[test]
+    fn a_program_passes_if_it_does_each_time() {
+        let round = |output: &str| {
+            let program = ended(Exit::Code(0), output);
+            BTreeMap::from([("hostname".to_string(), program)])
+        };
+        let (good, bad) = ("ok 1\nok 2\n1..2\n", "ok 1\nnot ok 2 - two\n1..2\n");
+        let worse = "not ok 1 - one\nnot ok 2\n1..2\n";
+        for (outputs, text, ok) in [
+            (&[good][..], "passed", 2),
+            (&[good, good, good], "passed", 2),
+            (&[good, bad, good], "passed 2/3", 1),
+            (&[bad, worse, good], "passed 1/3", 0),
+            (&[bad, worse], "failed", 0),
+        ] {
+            let all: Vec<_> = outputs.iter().map(|output| round(output)).collect();
+            let rounds = Rounds::of("hostname", &all);
+            assert_eq!((rounds.to_string().as_str(), rounds.report().ok), (text, ok));
+            assert_eq!(rounds.passed(), text == "passed");
+        }
     }
 }
