@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use integration::bundle::Bundle;
-use integration::{needs_root, peers_differ};
+use integration::{needs_root, peers_differ, until};
 use serde_json::{Value, json};
 
 const KINDS: [&str; 6] =
@@ -178,6 +178,23 @@ fn a_start_container_hook_has_the_users_privileges() {
         .set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
     bundle.started();
     assert_eq!(note(&notes, "id").unwrap(), "1000\nCapEff:\t0000000000000000\n");
+}
+
+#[test]
+fn a_start_that_is_killed_has_said_go() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 says \"created\" for ever, since its start was to remove what says so");
+    let notes = tempfile::tempdir().unwrap();
+    let hook = shell("echo > /hooks/begun; until [ -e /hooks/end ]; do sleep 0.01; done");
+    let bundle = with_hook(with_notes(Bundle::sleeping(), &notes), "startContainer", hook);
+    let process = bundle.created();
+    let mut start = bundle.command(&["start", bundle.id()]).spawn().unwrap();
+    assert!(until(|| notes.path().join("begun").exists()));
+    start.kill().unwrap();
+    start.wait().unwrap();
+    std::fs::write(notes.path().join("end"), "").unwrap();
+    assert!(until(|| process.file("cmdline").starts_with("sleep\0")));
+    assert_eq!(bundle.status(), "running");
 }
 
 #[test]
