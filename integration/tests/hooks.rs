@@ -183,7 +183,10 @@ fn a_start_container_hook_has_the_users_privileges() {
 #[test]
 fn a_start_that_is_killed_has_said_go() {
     needs_root!();
-    peers_differ!("runc", "1.1.5 says \"created\" for ever, since its start was to remove what says so");
+    peers_differ!(
+        "runc",
+        "1.1.5 says \"created\" for ever, since its start was to remove what says so"
+    );
     let notes = tempfile::tempdir().unwrap();
     let hook = shell("echo > /hooks/begun; until [ -e /hooks/end ]; do sleep 0.01; done");
     let bundle = with_hook(with_notes(Bundle::sleeping(), &notes), "startContainer", hook);

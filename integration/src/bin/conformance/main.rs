@@ -73,8 +73,8 @@ fn request() -> Result<Request> {
 /// What there is to say of a verdict, beside the numbers.
 fn remark(name: &str, verdict: &Verdict) -> String {
     let known = match Under::test().kind {
-        Kind::Tare => programs::unfair(name).or(programs::refused(name)),
-        _ => programs::unfair(name),
+        Kind::Tare => programs::reason(name).or(programs::refused(name)),
+        _ => programs::reason(name),
     };
     let known = known.map(|why| format!("({why})"));
     let why = match verdict {
