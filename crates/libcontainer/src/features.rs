@@ -159,7 +159,7 @@ impl LinuxFeatures {
                 systemd_user: false,
                 rdma: true,
             },
-            seccomp: SeccompFeatures::new(),
+            seccomp: SeccompFeatures::new(host),
             apparmor: THERE,
             selinux: THERE,
             intel_rdt: IntelRdtFeatures { enabled: false, schemata: false, monitoring: false },
@@ -171,14 +171,17 @@ impl LinuxFeatures {
 }
 
 impl SeccompFeatures {
-    fn new() -> Self {
+    fn new(host: &HostFacts) -> Self {
+        // The others are older than any kernel that we run on.
+        let supported =
+            |flag: &&str| *flag != seccomp::WAIT_KILLABLE || host.kernel.wait_killable_recv;
         Self {
             enabled: true,
             actions: seccomp::ACTIONS.to_vec(),
             operators: seccomp::OPERATORS.to_vec(),
             archs: seccomp::ARCHITECTURES.to_vec(),
             known_flags: seccomp::FLAGS.to_vec(),
-            supported_flags: seccomp::FLAGS.to_vec(),
+            supported_flags: seccomp::FLAGS.iter().copied().filter(supported).collect(),
         }
     }
 }
@@ -205,6 +208,7 @@ mod tests {
                 mount_setattr: true,
                 memfd_exec: true,
                 time_namespace_at_exec: true,
+                wait_killable_recv: true,
                 pidfd_exit_info: true,
                 keyrings: true,
             },
@@ -217,6 +221,16 @@ mod tests {
     /// Where each of these stands in the text.
     fn places(json: &str, keys: &[&str]) -> Vec<usize> {
         keys.iter().map(|key| json.find(&format!("\"{key}\":")).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_flag_that_the_kernel_lacks_is_known_but_not_supported() {
+        let mut host = host(1);
+        let flags = |host: &HostFacts| SeccompFeatures::new(host).supported_flags;
+        assert_eq!(flags(&host), seccomp::FLAGS);
+        host.kernel.wait_killable_recv = false;
+        assert_eq!(flags(&host), seccomp::FLAGS[..3]);
+        assert_eq!(SeccompFeatures::new(&host).known_flags, seccomp::FLAGS);
     }
 
     #[test]

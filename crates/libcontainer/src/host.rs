@@ -40,6 +40,8 @@ pub struct KernelFeatures {
     pub time_namespace_at_exec: bool,
     /// keyctl(2): a kernel may be built without keys.
     pub keyrings: bool,
+    /// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`, Linux 5.19.
+    pub wait_killable_recv: bool,
     /// `PIDFD_GET_INFO` with the exit status, Linux 6.15.
     pub pidfd_exit_info: bool,
 }
@@ -80,6 +82,7 @@ impl HostFacts {
                 memfd_exec: false,
                 time_namespace_at_exec: false,
                 keyrings: false,
+                wait_killable_recv: false,
                 pidfd_exit_info: false,
             },
             cgroup: Layout::None,
@@ -122,6 +125,7 @@ impl KernelFeatures {
             memfd_exec: probe::memfd_exec(),
             time_namespace_at_exec: version >= (6, 2),
             keyrings: probe::KEYCTL.errno() != Errno::ENOSYS,
+            wait_killable_recv: probe::WAIT_KILLABLE_RECV.errno() == Errno::EFAULT,
             pidfd_exit_info: version >= (6, 15),
         }
     }

@@ -22,7 +22,7 @@ use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag};
 pub(crate) use action::{largest_errno, notifies};
 use arch::Machine;
 use emit::Assembler;
-pub(crate) use words::{ACTIONS, ARCHITECTURES, FLAGS, OPERATORS};
+pub(crate) use words::{ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, WAIT_KILLABLE};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,8 +35,8 @@ const HAND_OVER: &str = "sendmsg";
 // Flags of seccomp(2).
 const LOG: u32 = 1 << 1;
 const SPEC_ALLOW: u32 = 1 << 2;
-const NEW_LISTENER: u32 = 1 << 3;
-const WAIT_KILLABLE_RECV: u32 = 1 << 5;
+pub(crate) const NEW_LISTENER: u32 = 1 << 3;
+pub(crate) const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 
 /// What seccomp(2) gets.
 #[derive(Debug, Clone, PartialEq, Eq)]

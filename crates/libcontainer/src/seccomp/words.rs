@@ -56,5 +56,8 @@ pub(crate) const FLAGS: &[&str] = &[
     "SECCOMP_FILTER_FLAG_TSYNC",
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_LOG",
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+    WAIT_KILLABLE,
 ];
+
+/// The one that not every kernel has.
+pub(crate) const WAIT_KILLABLE: &str = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";

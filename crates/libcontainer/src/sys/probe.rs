@@ -7,6 +7,8 @@ use std::ptr;
 
 use nix::errno::Errno;
 
+use crate::seccomp::{NEW_LISTENER, WAIT_KILLABLE_RECV as WAIT_KILLABLE};
+
 /// A system call, and the answer of a kernel that has it to arguments that are never right.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Probe {
@@ -38,6 +40,10 @@ pub(crate) const MOUNT_SETATTR: Probe =
 /// keyctl(2) with an operation that doesn't exist.
 pub(crate) const KEYCTL: Probe = probe("keyctl", libc::SYS_keyctl, [-1, 0, 0, 0, 0]);
 
+/// seccomp(2) with `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`, which the kernel takes only of who wants a
+/// listener, and with no program: flags are looked at first (`EINVAL`), the program then (`EFAULT`).
+pub(crate) const WAIT_KILLABLE_RECV: Probe = filter(NEW_LISTENER | WAIT_KILLABLE);
+
 /// Flags that no call has: all bits of an `unsigned int`.
 const NO_FLAGS: libc::c_long = 0xffff_ffff;
 
@@ -53,6 +59,11 @@ const fn privileged(
     let mut probe = probe(name, number, arguments);
     probe.privilege_first = true;
     probe
+}
+
+const fn filter(flags: u32) -> Probe {
+    let mode = libc::SECCOMP_SET_MODE_FILTER as libc::c_long;
+    probe("seccomp", libc::SYS_seccomp, [mode, flags as libc::c_long, 0, 0, 0])
 }
 
 impl Probe {
@@ -179,5 +190,13 @@ mod tests {
             let errno = probe.errno();
             assert!(expected.contains(&errno), "{}: {errno}", probe.name);
         }
+    }
+
+    #[test]
+    fn flags_of_filters_are_looked_at_before_the_program() {
+        assert_eq!(filter(0).errno(), Errno::EFAULT);
+        assert_eq!(filter(1 << 31).errno(), Errno::EINVAL);
+        let known = if kernel_version() >= (5, 19) { Errno::EFAULT } else { Errno::EINVAL };
+        assert_eq!(WAIT_KILLABLE_RECV.errno(), known);
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn host(cgroup: Layout) -> HostFacts {
             mount_setattr: true,
             memfd_exec: true,
             time_namespace_at_exec: true,
+            wait_killable_recv: true,
             pidfd_exit_info: true,
             keyrings: true,
         },
