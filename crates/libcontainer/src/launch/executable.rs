@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fstat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use crate::error::{Error, Result};
 use crate::process::Inode;
@@ -87,6 +88,13 @@ fn unlinked(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
         Error::os(call, errno as i32)
             .context("init in the state directory, without executable memfds")
     };
+    let mount = fstatvfs(directory).map_err(|errno| failed("fstatvfs", errno))?;
+    if mount.flags().contains(FsFlags::ST_NOEXEC) {
+        let message = "init can't be executed: vm.memfd_noexec is 2, so that it is a file in the state \
+                       directory, and that lies on a mount with noexec. Put the state root on one without, \
+                       or set vm.memfd_noexec to 1";
+        return Err(Error::os("execveat", libc::EACCES).in_words(message));
+    }
     let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
     let file = openat(directory, c".", flags, Mode::from_bits_truncate(0o500))
         .map_err(|errno| failed("openat(O_TMPFILE)", errno))?;
