@@ -156,7 +156,8 @@ fn that_the_file_can_not_be_executed_either_is_explained() {
     peers_differ!("runc", "1.1.5 needs no file that is executed");
     peers_differ!("crun", "1.8.1 needs no file that is executed");
     let bundle = Bundle::sh("echo here");
-    let mount = format!("mount -t tmpfs -o noexec,mode=700 tmpfs '{}'", bundle.state_root().display());
+    let mount =
+        format!("mount -t tmpfs -o noexec,mode=700 tmpfs '{}'", bundle.state_root().display());
     let Some(outcome) = run_without_memfds(&bundle, &mount) else { return };
     let said = outcome.fails();
     assert!(said.contains("vm.memfd_noexec is 2"), "{said}");

@@ -1,10 +1,14 @@
 //! Hooks: when, where, with what, and what their failures do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use integration::bundle::Bundle;
+use integration::outcome::{temporary, text};
 use integration::{needs_root, peers_differ, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 const KINDS: [&str; 6] =
@@ -292,5 +296,48 @@ fn a_hook_that_is_missing_is_named() {
         let text = bundle.create().fails();
         assert!(text.to_lowercase().contains("no such file"), "{kind}: {text}");
         bundle.delete_force();
+    }
+}
+
+/// Creates, and interrupts that when a hook has noted that it has begun. Returns what was said.
+#[track_caller]
+fn interrupted(bundle: &Bundle, begun: &Path, verb: &[&str], signal: Signal) -> String {
+    let said = temporary();
+    let mut command = bundle.command_for_bundle(verb);
+    command.stdout(Stdio::null()).stderr(said.try_clone().unwrap());
+    let mut create = command.spawn().unwrap();
+    let pid = Pid::from_raw(create.id().cast_signed());
+    assert!(until(|| begun.exists()));
+    kill(pid, signal).unwrap();
+    let ended = until(|| create.try_wait().unwrap().is_some());
+    if !ended {
+        create.kill().unwrap();
+        create.wait().unwrap();
+        bundle.delete_force();
+    }
+    assert!(ended, "hangs");
+    text(&said)
+}
+
+#[test]
+fn an_interrupted_create_leaves_nothing() {
+    needs_root!();
+    peers_differ!("runc", "takes no notice of such signals");
+    peers_differ!("crun", "takes no notice of such signals");
+    // Init goes on no more, and nothing that is asked of it is ever answered.
+    let stop = r#"kill -STOP $(sed 's/.*"pid":\([0-9]*\).*/\1/')"#;
+    for (verb, before, after, signal) in [
+        (&["create"][..], "true", "exec sleep 1000", Signal::SIGTERM),
+        (&["create"], "true", "exec sleep 1000", Signal::SIGINT),
+        (&["run", "--detach"], "true", "exec sleep 1000", Signal::SIGHUP),
+        (&["create"], stop, "true", Signal::SIGTERM),
+    ] {
+        let notes = tempfile::tempdir().unwrap();
+        let begun = notes.path().join("begun");
+        let script = format!("{before} && echo > {} && {after}", begun.display());
+        let bundle = with_hook(Bundle::sleeping(), "createRuntime", shell(&script));
+        let said = interrupted(&bundle, &begun, verb, signal);
+        assert!(said.contains(&format!("interrupted by {signal}")), "{said}");
+        assert_eq!(bundle.leftovers(), Vec::<String>::new(), "{verb:?} {before} {signal}");
     }
 }

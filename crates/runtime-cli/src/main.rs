@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod console_socket;
+mod interrupt;
 mod listen_fds;
 mod logger;
 mod owner;

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::creation::{Creation, Mode};
 use crate::args::Globals;
+use crate::interrupt::interruptible;
 
 /// create a container
 ///
@@ -27,9 +28,8 @@ pub(crate) struct Create {
 
 impl super::Execute for Create {
     fn execute(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        self.creation
-            .create(globals, &self.id, Mode::Detached)
-            .with_context(|| format!("{} create failed", globals.program))?;
+        let create = || Ok(self.creation.create(globals, &self.id, Mode::Detached)?.0);
+        interruptible(create).with_context(|| format!("{} create failed", globals.program))?;
         Ok(ExitCode::SUCCESS)
     }
 }

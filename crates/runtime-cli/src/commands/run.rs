@@ -8,6 +8,7 @@ use libcontainer::Delete;
 
 use super::creation::{Creation, Mode, or_delete};
 use crate::args::Globals;
+use crate::interrupt::interruptible;
 use crate::signals::{self, Signals};
 use crate::text;
 
@@ -47,8 +48,11 @@ impl Run {
                 .context("prctl(PR_SET_CHILD_SUBREAPER)")?;
         }
         if self.detach {
-            let (container, _) = self.creation.create(globals, &self.id, Mode::Detached)?;
-            or_delete(&container, || Ok(container.start()?))?;
+            interruptible(|| {
+                let (container, _) = self.creation.create(globals, &self.id, Mode::Detached)?;
+                or_delete(&container, || Ok(container.start()?))?;
+                Ok(container)
+            })?;
             return Ok(ExitCode::SUCCESS);
         }
         // Before there is a container, so that no signal can leave one behind.
