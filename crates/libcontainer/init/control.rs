@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use super::format::{GATE, Text};
 use super::protocol::{CONTINUE, Cause, DETAIL, Fault, Kind, Message};
 use super::run::Init;
-use super::{numbers as nr, sys};
+use super::{memory, numbers as nr, sys};
 
 /// Whom init reports to: the creator, then the caller of `start`. -1 between the two. A static, because
 /// the panic handler needs it too.
@@ -54,11 +54,11 @@ pub(crate) fn report(operation: u32, fault: Fault, detail: &Detail) {
     say(Kind::Failed, operation, fault, detail, None).ok();
 }
 
-/// Says that the program is executed next, and hands over the status page.
-pub(crate) fn announce_executing(program: Text<'_>, page: i32) -> sys::Result<()> {
+/// Says that the program is executed next.
+pub(crate) fn announce_executing(program: Text<'_>) -> sys::Result<()> {
     let mut detail = Detail::none();
     detail.set(program.bytes());
-    say(Kind::Executing, 0, Fault::of(Cause::Call), &detail, Some(page))
+    say(Kind::Executing, 0, Fault::of(Cause::Call), &detail, None)
 }
 
 /// Says something that needs no more than its kind.
@@ -107,20 +107,25 @@ pub(crate) fn wait_for_continue(
 /// The gate: tells the creator that the container is created; once that is on record, cuts the tie to
 /// the creator and waits for `start`, as long as it takes.
 pub(crate) fn gate(init: &mut Init) -> sys::Result<()> {
-    let mut none = [-1; sys::MOST_DESCRIPTORS];
+    let mut descriptors = [-1; sys::MOST_DESCRIPTORS];
     // Before the creator can go: from here on, that it hangs up before it has said that the container is
     // on record is what ends init.
     sys::prctl(nr::PR_SET_PDEATHSIG, 0, 0)?;
     announce(Kind::Created)?;
-    wait_for_continue(&mut none)?;
+    wait_for_continue(&mut descriptors)?;
     sys::close(peer());
     talk_to(-1);
     let listener = init.slots.descriptor(GATE)?;
     loop {
         let connection = sys::accept(listener)?;
         talk_to(connection);
-        if wait_for_continue(&mut none).is_ok() {
+        if let Ok(count) = wait_for_continue(&mut descriptors) {
             init.slots.close(GATE);
+            // A page that the caller of `start` can read: that of the creator is gone with it.
+            for page in descriptors.iter().take(count) {
+                init.status = memory::map_status(*page)?;
+                sys::close(*page);
+            }
             return Ok(());
         }
         // Somebody who hung up, or a `start` that was killed: the next one may do better.

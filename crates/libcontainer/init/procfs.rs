@@ -148,7 +148,6 @@ mod tests {
     fn init() -> Init {
         Init {
             status: Box::leak(Box::default()),
-            page: -1,
             slots: Slots::new(0).unwrap(),
             root: -1,
             procfs: -1,

@@ -141,7 +141,7 @@ pub(crate) fn execute(
     let arguments = pointers(arguments, None)?;
     let environment = pointers(environment, home)?;
     // Whoever said go may have been killed since: the program is executed all the same.
-    control::announce_executing(program, init.page).ok();
+    control::announce_executing(program).ok();
     if let Some((filter, flags)) = init.filter {
         // That the kernel took it is all there is to know: whatever would ask may be denied by it.
         let listener = sys::load_filter(filter, flags)?;

@@ -14,9 +14,8 @@ use super::{
 /// What init knows while it runs.
 #[derive(Debug)]
 pub(crate) struct Init {
-    /// The page that init shares with the host side, and its descriptor.
+    /// The page that init shares with the creator, then with the caller of `start`.
     pub(crate) status: &'static StatusPage,
-    pub(crate) page: i32,
     /// Descriptors that the plan names.
     pub(crate) slots: Slots,
     /// The container's root, once it is attached.
@@ -95,9 +94,9 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>)> {
         slots.put(slot, *fd)?;
     }
     sys::close(descriptors[0]);
+    sys::close(descriptors[1]);
     let init = Init {
         status,
-        page: descriptors[1],
         slots,
         root: -1,
         entered: false,

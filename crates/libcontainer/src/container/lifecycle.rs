@@ -93,7 +93,7 @@ impl Container {
             }
         };
         let gate = launch::open(entry.directory())?;
-        launch::execute(gate.as_fd(), &hooks, agent.as_ref(), init.pid())
+        gate.execute(&hooks, agent.as_ref(), init.pid())
             .and_then(|()| hooks.run(HookKind::Poststart, Some(init.pid())))
             .inspect_err(|_| kill())
     }

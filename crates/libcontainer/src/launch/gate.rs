@@ -11,6 +11,7 @@ use nix::sys::stat::{Mode, fchmod};
 
 use super::agent::Agent;
 use super::conversation::{Received, hear, say_continue};
+use super::executable::data_flag;
 use super::hook::{Hooks, Running};
 use super::status::Status;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -42,55 +43,65 @@ pub(crate) fn listen(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Opens the gate: from here on, init goes on, whatever becomes of the caller. The connection is for
-/// [`execute`].
-pub(crate) fn open(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
+/// A gate that was opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    socket: OwnedFd,
+    status: Status,
+}
+
+/// Opens the gate: from here on, init goes on, whatever becomes of the caller.
+pub(crate) fn open(directory: BorrowedFd<'_>) -> Result<Opened> {
     let socket = seqpacket()?;
     connect(socket.as_raw_fd(), &address(directory)?)
         .map_err(|errno| Error::os("connect to the gate", errno as i32))?;
-    say_continue(socket.as_fd(), &[])?;
-    Ok(socket)
+    let status = Status::new(data_flag())?;
+    say_continue(socket.as_fd(), &[status.as_raw_fd()])?;
+    Ok(Opened { socket, status })
 }
 
-/// Serves init, whose pid is `pid`, behind the gate. Returns when it has executed the user's program.
-pub(crate) fn execute(
-    socket: BorrowedFd<'_>,
-    hooks: &Hooks<'_>,
-    agent: Option<&Agent<'_>>,
-    pid: i32,
-) -> Result<()> {
-    let mut program = Vec::new();
-    let mut status = None;
-    let mut running = Running::default();
-    loop {
-        running.attend(socket)?;
-        let (message, descriptor) = match hear(socket).context(|| "start")? {
-            Received::Message(message, descriptor) => (message, descriptor),
-            Received::HungUp if program.is_empty() => {
-                let message = "the container's init was killed before it executed the process";
-                return Err(Error::new(ErrorKind::InvalidState, message));
-            }
-            // Either execve has closed the connection, or the end of init has.
-            Received::HungUp => {
-                let failed = status.as_ref().and_then(Status::execve_failed);
-                return failed.map_or(Ok(()), |errno| Err(explain_execve(errno, &program)));
-            }
-        };
-        match message.kind {
-            kind if kind == Kind::Executing as u32 => {
-                program = message.detail().to_vec();
-                status = descriptor.map(Status::received);
-            }
-            kind if kind == Kind::Listener as u32 => {
-                Agent::hand_over(agent, descriptor, pid)?;
-            }
-            kind if kind == Kind::Hook as u32 => {
-                running.begin(socket, hooks, message.a, pid)?;
-            }
-            _ => {
-                let hook = running.explain(hooks, &message);
-                return Err(hook.unwrap_or_else(|| explain_start(message.fault, &program)));
+impl Opened {
+    /// Serves init, whose pid is `pid`. Returns when it has executed the user's program.
+    pub(crate) fn execute(
+        &self,
+        hooks: &Hooks<'_>,
+        agent: Option<&Agent<'_>>,
+        pid: i32,
+    ) -> Result<()> {
+        let socket = self.socket.as_fd();
+        let mut program = None;
+        let mut running = Running::default();
+        loop {
+            running.attend(socket)?;
+            let (message, descriptor) = match hear(socket).context(|| "start")? {
+                Received::Message(message, descriptor) => (message, descriptor),
+                Received::HungUp => return self.end(program.as_deref()),
+            };
+            match message.kind {
+                kind if kind == Kind::Executing as u32 => program = Some(message.detail().to_vec()),
+                kind if kind == Kind::Listener as u32 => {
+                    Agent::hand_over(agent, descriptor, pid)?;
+                }
+                kind if kind == Kind::Hook as u32 => {
+                    running.begin(socket, hooks, message.a, pid)?;
+                }
+                _ => {
+                    let hook = running.explain(hooks, &message);
+                    let program = program.unwrap_or_default();
+                    return Err(hook.unwrap_or_else(|| explain_start(message.fault, &program)));
+                }
             }
         }
+    }
+
+    /// What it means that the connection is closed: by an execve, or by the end of init. `program` is what
+    /// was to be executed, if it had come to that.
+    fn end(&self, program: Option<&[u8]>) -> Result<()> {
+        let Some(program) = program else {
+            let message = "the container's init was killed before it executed the process";
+            return Err(Error::new(ErrorKind::InvalidState, message));
+        };
+        let failed = self.status.execve_failed();
+        failed.map_or(Ok(()), |errno| Err(explain_execve(errno, program)))
     }
 }

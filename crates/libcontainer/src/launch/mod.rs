@@ -18,7 +18,7 @@ mod status;
 pub(crate) use agent::Agent;
 pub(crate) use console::send as send_console;
 pub(crate) use executable::Executable;
-pub(crate) use gate::{execute, listen, open};
+pub(crate) use gate::{listen, open};
 pub(crate) use hook::Hooks;
 pub(crate) use serve::{Host, serve};
 pub(crate) use spawn::{Init, Streams, spawn};

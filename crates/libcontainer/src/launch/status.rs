@@ -32,11 +32,6 @@ impl Status {
         Ok(Self(page))
     }
 
-    /// That of an init that came with its word.
-    pub(super) fn received(page: OwnedFd) -> Self {
-        Self(page)
-    }
-
     /// The operation that init was in last.
     pub(super) fn operation(&self) -> u32 {
         self.word(0)

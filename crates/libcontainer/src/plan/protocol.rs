@@ -15,9 +15,9 @@
 //! host ◀── Created ── init                                   host records it; from here on init is
 //! host ── Continue ──▶ init                                  on its own and closes the pair
 //!
-//! start ── connects to the gate ──▶ init
+//! start ── connects to the gate; Continue + status page ──▶ init
 //! start ◀── Hook(number) ── init; start ── Continue + standard streams ──▶ init
-//! start ◀── Executing + status page ── init
+//! start ◀── Executing ── init
 //! start ◀── Listener + descriptor ── init                    if the filter asks an agent
 //!                                                            then the connection closes: executed
 //!
@@ -35,7 +35,7 @@ pub(crate) enum Kind {
     Cgroups,
     /// Init stands at the gate.
     Created,
-    /// Init is about to execute the program that the detail names. The status page comes along.
+    /// Init is about to execute the program that the detail names.
     Executing,
     /// Init failed in operation `a`: see [`Fault`].
     Failed,
