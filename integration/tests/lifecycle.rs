@@ -1,5 +1,7 @@
 //! The lifecycle: statuses, the operations that each allows, signals, exit statuses.
 
+use std::process::{Command, Stdio};
+
 use integration::{Bundle, Outcome, needs_root, peers_differ, until};
 use serde_json::json;
 
@@ -342,4 +344,42 @@ fn operations_do_not_need_the_bundle() {
     bundle.wait(process);
     bundle.delete().ok();
     bundle.write();
+}
+
+/// A `run` where executable memfds are forbidden: in a pid namespace of its own, which that sysctl is of.
+/// `None`, with the reason printed, if the kernel doesn't know it.
+fn run_without_memfds(bundle: &Bundle, before: &str) -> Option<Outcome> {
+    let script = format!("echo 2 > /proc/sys/vm/memfd_noexec || exit 99; {before}\nexec \"$@\"");
+    let inner = bundle.command_for_bundle(&["run"]);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", &script, "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
+    let outcome = bundle.finish(&mut command);
+    if outcome.code == 99 {
+        eprintln!("skipped: this kernel has no vm.memfd_noexec: {outcome:?}");
+        return None;
+    }
+    Some(outcome)
+}
+
+#[test]
+fn init_is_a_file_where_memfds_can_not_be_executed() {
+    needs_root!();
+    let bundle = Bundle::sh("echo here");
+    let Some(outcome) = run_without_memfds(&bundle, "") else { return };
+    assert_eq!(outcome.ok(), "here\n");
+}
+
+#[test]
+fn that_the_file_can_not_be_executed_either_is_explained() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 needs no file that is executed");
+    peers_differ!("crun", "1.8.1 needs no file that is executed");
+    let bundle = Bundle::sh("echo here");
+    let mount =
+        format!("mount -t tmpfs -o noexec,mode=700 tmpfs '{}'", bundle.state_root().display());
+    let Some(outcome) = run_without_memfds(&bundle, &mount) else { return };
+    let said = outcome.fails();
+    assert!(said.contains("vm.memfd_noexec is 2"), "{said}");
+    assert!(said.contains("noexec. Put the state root on one without"), "{said}");
 }

@@ -53,10 +53,15 @@ pub(crate) struct Opened {
 /// Opens the gate: from here on, init goes on, whatever becomes of the caller.
 pub(crate) fn open(directory: BorrowedFd<'_>) -> Result<Opened> {
     let socket = seqpacket()?;
-    connect(socket.as_raw_fd(), &address(directory)?)
-        .map_err(|errno| Error::os("connect to the gate", errno as i32))?;
+    connect(socket.as_raw_fd(), &address(directory)?).map_err(|errno| match errno {
+        Errno::ECONNREFUSED => killed(),
+        errno => Error::os("connect to the gate", errno as i32),
+    })?;
     let status = Status::new(data_flag())?;
-    say_continue(socket.as_fd(), &[status.as_raw_fd()])?;
+    say_continue(socket.as_fd(), &[status.as_raw_fd()]).map_err(|error| match error.errno() {
+        Some(libc::EPIPE) => killed(),
+        _ => error,
+    })?;
     Ok(Opened { socket, status })
 }
 
@@ -78,7 +83,7 @@ impl Opened {
                 Received::HungUp => return self.end(program.as_deref()),
             };
             match message.kind {
-                kind if kind == Kind::Executing as u32 => program = Some(message.detail().to_vec()),
+                kind if kind == Kind::Executing as u32 => program = Some(message.text().to_vec()),
                 kind if kind == Kind::Listener as u32 => {
                     Agent::hand_over(agent, descriptor, pid)?;
                 }
@@ -86,7 +91,8 @@ impl Opened {
                     running.begin(socket, hooks, message.a, pid)?;
                 }
                 _ => {
-                    let hook = running.explain(hooks, &message);
+                    let hook =
+                        if program.is_some() { None } else { running.explain(hooks, &message) };
                     let program = program.unwrap_or_default();
                     return Err(hook.unwrap_or_else(|| explain_start(message.fault, &program)));
                 }
@@ -97,11 +103,13 @@ impl Opened {
     /// What it means that the connection is closed: by an execve, or by the end of init. `program` is what
     /// was to be executed, if it had come to that.
     fn end(&self, program: Option<&[u8]>) -> Result<()> {
-        let Some(program) = program else {
-            let message = "the container's init was killed before it executed the process";
-            return Err(Error::new(ErrorKind::InvalidState, message));
-        };
+        let program = program.ok_or_else(killed)?;
         let failed = self.status.execve_failed();
         failed.map_or(Ok(()), |errno| Err(explain_execve(errno, program)))
     }
+}
+
+fn killed() -> Error {
+    let message = "the container's init was killed before it executed the process";
+    Error::new(ErrorKind::InvalidState, message)
 }

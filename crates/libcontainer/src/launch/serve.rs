@@ -130,7 +130,7 @@ fn failed(plan: &Plan, message: &Message) -> Error {
     if message.kind != Kind::Failed as u32 {
         return Error::new(ErrorKind::Internal, format!("init sent message {}", message.kind));
     }
-    explain(record(&plan.image, message.a).as_ref(), message.fault, message.detail())
+    explain(record(&plan.image, message.a).as_ref(), message.fault, message.text())
 }
 
 /// Init has ended without a word: the kernel killed it, or somebody else did.

@@ -139,12 +139,6 @@ causes! {
 }
 
 impl Message {
-    /// The text that there is.
-    pub(crate) fn detail(&self) -> &[u8] {
-        let length = usize::try_from(self.length).unwrap_or(0);
-        self.detail.get(..length).unwrap_or_default()
-    }
-
     /// As it goes over the socket.
     pub(crate) fn to_bytes(self) -> [u8; MESSAGE] {
         let mut bytes = [0; MESSAGE];
@@ -155,6 +149,12 @@ impl Message {
         }
         bytes[MESSAGE - DETAIL..].copy_from_slice(&self.detail);
         bytes
+    }
+
+    /// The text that goes along.
+    pub(crate) fn text(&self) -> &[u8] {
+        let length = usize::try_from(self.length).unwrap_or(0);
+        self.detail.get(..length).unwrap_or(&[])
     }
 
     /// As it comes from the socket.
