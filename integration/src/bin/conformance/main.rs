@@ -88,9 +88,9 @@ fn print(results: &[Rounds]) {
     println!("| program | verdict | ok / not ok / skipped | remark |");
     println!("|---|---|---|---|");
     for result in results {
-        let (report, verdict) = (result.report(), result.verdict());
+        let Rounds { name, verdict, report, .. } = result;
         let counts = format!("{} / {} / {}", report.ok, report.not_ok, report.skipped);
-        println!("| {} | {result} | {counts} | {} |", result.name, remark(result.name, verdict));
+        println!("| {name} | {result} | {counts} | {} |", remark(name, verdict));
     }
     let passed = |result: &&Rounds| result.passed();
     let fair = || results.iter().filter(|result| programs::FAIR.contains(&result.name));
@@ -106,7 +106,7 @@ fn print(results: &[Rounds]) {
 
 /// What should be better.
 fn regression(result: &Rounds) -> Option<String> {
-    let (name, ok) = (result.name, result.report().ok);
+    let (name, ok) = (result.name, result.report.ok);
     if result.passed() || programs::refused(name).is_some() {
         return None;
     }
@@ -131,7 +131,7 @@ fn conformance() -> Result<ExitCode> {
         }
         ended.push(round);
     }
-    let results: Vec<_> = names.iter().map(|name| Rounds::of(name, &ended)).collect();
+    let results: Vec<_> = names.iter().filter_map(|name| Rounds::of(name, &ended)).collect();
     print(&results);
     let regressions: Vec<_> = results.iter().filter_map(regression).collect();
     for regression in &regressions {

@@ -33,47 +33,40 @@ impl fmt::Display for Verdict {
 pub(crate) struct Rounds<'a> {
     /// The program.
     pub(crate) name: &'a str,
-    rounds: Vec<(Verdict, &'a Report)>,
+    /// How many rounds there were, and how many of them it passed.
+    rounds: usize,
+    passed: usize,
+    /// The verdict on the worst round: one that it did not pass, and of these the one in which the fewest
+    /// assertions held.
+    pub(crate) verdict: Verdict,
+    /// What the program said in that round.
+    pub(crate) report: &'a Report,
 }
 
 impl<'a> Rounds<'a> {
-    /// The rounds of a program, of which there is at least one.
-    pub(crate) fn of(name: &'a str, ended: &'a [BTreeMap<String, Ended>]) -> Self {
-        let round = |all: &'a BTreeMap<String, Ended>| (judge(name, all), &all[name].report);
-        Self { name, rounds: ended.iter().map(round).collect() }
+    /// The rounds of a program; nothing if there was none.
+    pub(crate) fn of(name: &'a str, ended: &'a [BTreeMap<String, Ended>]) -> Option<Self> {
+        let judged = || ended.iter().map(|all| (judge(name, all), &all[name].report));
+        let passed = |verdict: &Verdict| *verdict == Verdict::Passed;
+        let (verdict, report) =
+            judged().min_by_key(|(verdict, report)| (passed(verdict), report.ok))?;
+        let count = judged().filter(|(verdict, _)| passed(verdict)).count();
+        Some(Self { name, rounds: ended.len(), passed: count, verdict, report })
     }
 
     /// Whether it passed each time.
     pub(crate) fn passed(&self) -> bool {
-        self.rounds.iter().all(|(verdict, _)| *verdict == Verdict::Passed)
-    }
-
-    /// The worst round: one that it did not pass, and of these the one in which the fewest assertions held.
-    fn worst(&self) -> &(Verdict, &'a Report) {
-        let key =
-            |(verdict, report): &&(Verdict, &Report)| (*verdict == Verdict::Passed, report.ok);
-        self.rounds.iter().min_by_key(key).expect("a round")
-    }
-
-    /// The verdict on the worst round.
-    pub(crate) fn verdict(&self) -> &Verdict {
-        &self.worst().0
-    }
-
-    /// What the program said in the worst round.
-    pub(crate) fn report(&self) -> &Report {
-        self.worst().1
+        self.passed == self.rounds
     }
 }
 
 /// `passed 2/3` if it makes a difference.
 impl fmt::Display for Rounds<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.rounds.iter().filter(|(verdict, _)| *verdict == Verdict::Passed).count() {
-            0 => self.verdict().fmt(f),
-            all if all == self.rounds.len() => self.verdict().fmt(f),
-            some => write!(f, "passed {some}/{}", self.rounds.len()),
+        if self.passed == 0 || self.passed() {
+            return self.verdict.fmt(f);
         }
+        write!(f, "passed {}/{}", self.passed, self.rounds)
     }
 }
 
@@ -168,8 +161,8 @@ mod tests {
             (&[bad, worse], "failed", 0),
         ] {
             let all: Vec<_> = outputs.iter().map(|output| round(output)).collect();
-            let rounds = Rounds::of("hostname", &all);
-            assert_eq!((rounds.to_string().as_str(), rounds.report().ok), (text, ok));
+            let rounds = Rounds::of("hostname", &all).unwrap();
+            assert_eq!((rounds.to_string().as_str(), rounds.report.ok), (text, ok));
             assert_eq!(rounds.passed(), text == "passed");
         }
     }
