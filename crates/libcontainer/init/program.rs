@@ -126,6 +126,10 @@ fn executable(path: Text<'_>) -> sys::Result<()> {
     if status.is(nr::S_IFDIR) {
         return Err(Fault::of(Cause::ProgramIsDirectory));
     }
+    // access(2) looks at the mode alone; execve(2) takes regular files only.
+    if !status.is(nr::S_IFREG) {
+        return Err(Fault::call(nr::EXECVE, nr::EACCES));
+    }
     sys::may_execute(path)
 }
 

@@ -167,11 +167,29 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Where nix has other words than Go, of what the system calls here can fail with.
+const OTHER_TEXTS: &[(i32, &str)] = &[
+    (libc::EIO, "input/output error"),
+    (libc::EBADF, "bad file descriptor"),
+    (libc::EAGAIN, "resource temporarily unavailable"),
+    (libc::ENOMEM, "cannot allocate memory"),
+    (libc::EXDEV, "invalid cross-device link"),
+    (libc::ENFILE, "too many open files in system"),
+    (libc::ENOTTY, "inappropriate ioctl for device"),
+    (libc::ERANGE, "numerical result out of range"),
+    (libc::EDEADLK, "resource deadlock avoided"),
+    (libc::ELOOP, "too many levels of symbolic links"),
+    (libc::EOPNOTSUPP, "operation not supported"),
+    (libc::EDQUOT, "disk quota exceeded"),
+    (libc::EOVERFLOW, "value too large for defined data type"),
+    (libc::ENODATA, "no data available"),
+];
+
 /// The errno in the words that the callers of Go runtimes look for: lower case.
-pub(crate) fn errno_text(errno: i32) -> String {
+pub fn errno_text(errno: i32) -> String {
     let known = nix::errno::Errno::from_raw(errno);
-    if known == nix::errno::Errno::EDQUOT {
-        return "disk quota exceeded".to_string();
+    if let Some((_, text)) = OTHER_TEXTS.iter().find(|(other, _)| *other == errno) {
+        return (*text).to_string();
     }
     if known == nix::errno::Errno::UnknownErrno {
         return format!("errno {errno}");
@@ -209,6 +227,8 @@ mod tests {
             (libc::ENOEXEC, "exec format error"),
             (libc::EBUSY, "device or resource busy"),
             (libc::EDQUOT, "disk quota exceeded"),
+            (libc::ELOOP, "too many levels of symbolic links"),
+            (libc::ENOMEM, "cannot allocate memory"),
             (9999, "errno 9999"),
         ] {
             assert_eq!(errno_text(errno), text);

@@ -50,7 +50,7 @@ pub use container::{
     Console, Container, CreateOptions, Created, Delete, ExitStatus, Keyring, ListEntry, Pivot,
     Runtime, State, Status, Stdio, WindowSize,
 };
-pub use error::{Error, ErrorKind, Result, Warning};
+pub use error::{Error, ErrorKind, Result, Warning, errno_text};
 pub use host::HostFacts;
 /// The types of a configuration that is passed as a value, in the version that [`Config::from_spec`] takes.
 pub use oci_spec;

@@ -14,11 +14,7 @@ pub(crate) fn io(error: &io::Error) -> anyhow::Error {
 
 /// The same of an errno.
 pub(crate) fn errno(errno: nix::errno::Errno) -> anyhow::Error {
-    let mut text = errno.desc().to_string();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_lowercase();
-    }
-    anyhow::Error::msg(text)
+    anyhow::Error::msg(libcontainer::errno_text(errno as i32))
 }
 
 /// Writes to the standard output. That nobody reads it is an error like any other: SIGPIPE is ignored.

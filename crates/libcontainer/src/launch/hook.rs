@@ -20,11 +20,17 @@ use super::output::Output;
 use super::serve::execute;
 use super::spawn::{Streams, spawn};
 use crate::container::ExitStatus;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, errno_text};
 use crate::plan::protocol::{Cause, Message};
 use crate::plan::{Hook, HookKind, Plan};
 use crate::state::Intent;
 use crate::sys::probe::memfd_exec;
+
+/// The number of execve(2).
+#[cfg(target_arch = "x86_64")]
+const EXECVE: u32 = 59;
+#[cfg(target_arch = "aarch64")]
+const EXECVE: u32 = 221;
 
 /// The hooks of a container, and what it takes to run them.
 #[derive(Debug)]
@@ -132,6 +138,10 @@ impl<'a> Hooks<'a> {
             cause if cause == Cause::HookExited as u32 => exited(status, output),
             cause if cause == Cause::HookKilled as u32 => killed(status, output),
             cause if cause == Cause::HookTimeout as u32 => late(hook),
+            // As the host side's hooks say it.
+            cause if cause == Cause::Call as u32 && message.fault.call == EXECVE => {
+                format!("exec: {:?}: {}", hook.path.display(), errno_text(status))
+            }
             _ => return None,
         };
         Some(failed(hook, &why))
@@ -177,7 +187,8 @@ impl Running {
         Ok(())
     }
 
-    /// Why init says that the hook failed. `None`: it says something else.
+    /// Why init, which has not executed the user's program yet, says that the hook failed. `None`: it says
+    /// something else.
     pub(super) fn explain(&mut self, hooks: &Hooks<'_>, message: &Message) -> Option<Error> {
         let (number, output) = self.0.take()?;
         hooks.explain(number, message, output)

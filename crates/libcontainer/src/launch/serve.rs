@@ -49,7 +49,7 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
             kind if kind == Kind::Cgroups as u32 => {
                 let files = host.cgroup.join_files()?;
                 let files: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
-                say_continue(init.control.as_fd(), &files)?;
+                go_on(init, host, &files)?;
             }
             kind if kind == Kind::Console as u32 => {
                 take_console(host, descriptor)?;
@@ -57,13 +57,13 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
             kind if kind == Kind::Created as u32 => {
                 check_cgroups(init.pid(), &host.plan.host.cgroups)?;
                 (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
-                return say_continue(init.control.as_fd(), &[]);
+                return go_on(init, host, &[]);
             }
             kind if kind == Kind::RuntimeHooks as u32 => {
                 for kind in [HookKind::Prestart, HookKind::CreateRuntime] {
                     host.hooks.run(kind, Some(init.pid()))?;
                 }
-                say_continue(init.control.as_fd(), &[])?;
+                go_on(init, host, &[])?;
             }
             kind if kind == Kind::Hook as u32 => {
                 running.begin(init.control.as_fd(), host.hooks, message.a, init.pid())?;
@@ -74,6 +74,14 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
             }
         }
     }
+}
+
+/// Lets init go on. If it has ended meanwhile, which a hook can bring about, why is what there is to tell.
+fn go_on(init: &mut Init, host: &Host<'_>, along: &[RawFd]) -> Result<()> {
+    say_continue(init.control.as_fd(), along).map_err(|error| match error.errno() {
+        Some(libc::EPIPE | libc::ECONNRESET) => killed(init, host.plan, Some(host.cgroup)),
+        _ => error,
+    })
 }
 
 /// Serves an init that executes a program and has no gate. Returns when it is executed.

@@ -142,7 +142,8 @@ fn control_pair(plan: &Plan) -> Result<(OwnedFd, OwnedFd)> {
         return Ok((ours, theirs));
     }
     let moved = fcntl(&theirs, FcntlArg::F_DUPFD_CLOEXEC(least))
-        .map_err(|errno| Error::os(format!("fcntl(F_DUPFD_CLOEXEC, {least})"), errno as i32))?;
+        .map_err(|errno| Error::os(format!("fcntl(F_DUPFD_CLOEXEC, {least})"), errno as i32))
+        .context(|| format!("preserve {} file descriptors", plan.preserve_fds))?;
     Ok((ours, own(moved)))
 }
 

@@ -201,6 +201,11 @@ fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error 
         Some(Operation::FindProgram { .. } | Operation::Execute { .. }) => {
             return Error::os("", errno).in_words(errno_text(errno));
         }
+        // The kernel's way to say that nobody can be in that namespace any more (pid_namespaces(7)).
+        Some(Operation::Clone { .. }) if errno == libc::ENOMEM => {
+            let call = "clone3 (has the first process of the joined pid namespace ended?)";
+            return Error::os(call, errno);
+        }
         // "disk quota exceeded" alone sends people to look at their disks.
         Some(Operation::SessionKeyring { .. }) if errno == libc::EDQUOT => {
             let call = "keyctl: the user's quota of keys (kernel.keys.maxkeys, kernel.keys.maxbytes) \
