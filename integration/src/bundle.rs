@@ -151,6 +151,11 @@ impl Bundle {
         self.before.borrow_mut().get_or_insert_with(|| self.trees());
     }
 
+    /// Remembers anew what the root filesystem is like, which the test has changed by itself.
+    pub fn remember(&self) {
+        *self.before.borrow_mut() = Some(self.trees());
+    }
+
     fn trees(&self) -> (Tree, Tree) {
         (Tree::of(&self.rootfs("")), Tree::of(&self.decoy()))
     }

@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::bundle::Bundle;
+use crate::outcome::until;
 use crate::process::own_mounts;
+use crate::rootfs::Tree;
 use crate::runtime::{Kind, Under};
 
 /// What of the host must be the same again when a test ends.
@@ -108,5 +111,45 @@ fn search(directory: &Path, id: &str, found: &mut Vec<PathBuf>) {
             found.push(entry.path());
         }
         search(&entry.path(), id, found);
+    }
+}
+
+/// The whole of what a command could leave, before it and after.
+#[derive(Debug)]
+pub struct Snapshot {
+    processes: Vec<String>,
+    cgroups: Vec<PathBuf>,
+    baseline: Baseline,
+    files: Tree,
+}
+
+impl Snapshot {
+    /// As it is now.
+    pub fn take(bundle: &Bundle) -> Self {
+        Self {
+            processes: processes(bundle.id(), bundle.directory()),
+            cgroups: cgroups(bundle.id()),
+            baseline: Baseline::take(),
+            files: Tree::of(bundle.directory()),
+        }
+    }
+
+    /// What is there that was not there, and what is gone or different. Unlike [`Bundle::leftovers`] this
+    /// allows nothing: neither targets of mounts, nor anything in the bundle's directory.
+    pub fn changes(&self, bundle: &Bundle) -> Vec<String> {
+        let mut changes = Vec::new();
+        // A killed process takes a moment to go.
+        until(|| {
+            bundle.reap();
+            changes = processes(bundle.id(), bundle.directory());
+            changes.retain(|process| !self.processes.contains(process));
+            changes.is_empty()
+        });
+        let new = cgroups(bundle.id()).into_iter().filter(|path| !self.cgroups.contains(path));
+        changes.extend(new.map(|path| format!("cgroup left: {}", path.display())));
+        changes.extend(self.baseline.changes());
+        let files = self.files.differences(&Tree::of(bundle.directory()));
+        changes.extend(files.into_iter().map(|(path, how)| format!("{}: {how}", path.display())));
+        changes
     }
 }

@@ -113,10 +113,12 @@ fn copy_of_busybox() -> &'static Path {
 pub struct Tree(BTreeMap<PathBuf, String>);
 
 impl Tree {
-    /// Looks at all below a directory without following a link.
+    /// Looks at all below a directory without following a link. If there is none, the picture is empty.
     pub fn of(top: &Path) -> Self {
         let mut tree = BTreeMap::new();
-        look(top, Path::new(""), &mut tree);
+        if top.symlink_metadata().is_ok() {
+            look(top, Path::new(""), &mut tree);
+        }
         Self(tree)
     }
 

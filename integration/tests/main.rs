@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod bad_input;
 mod cgroups;
 mod cli_compat;
 mod crashes;
