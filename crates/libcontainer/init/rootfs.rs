@@ -6,7 +6,7 @@
 
 use super::format::Text;
 use super::protocol::{Cause, Fault};
-use super::{numbers as nr, sys};
+use super::{made, numbers as nr, sys};
 
 /// The mode of directories that are made as targets of mounts.
 pub(crate) const DIRECTORY_MODE: u32 = 0o755;
@@ -77,6 +77,7 @@ pub(crate) fn ordinary_file(root: i32, path: Text<'_>) -> sys::Result<i32> {
         match sys::openat2(parent, name, nr::O_PATH, 0, resolve) {
             Err(fault) if fault.errno == nr::ENOENT => {
                 sys::mknodat(parent, name, nr::S_IFREG | FILE_MODE, 0)?;
+                made::name(parent, name);
                 sys::openat2(parent, name, nr::O_PATH, 0, resolve)
             }
             other => other,
@@ -116,11 +117,15 @@ pub(crate) fn node(
     let (parent, name) = walk.parent(root)?;
     let mut buffer = [0; PATH_MAX];
     let made = terminated(name, &mut buffer).and_then(|name| {
-        match sys::mknodat(parent, name, mode, device_number((major, minor))) {
+        let made = sys::mknodat(parent, name, mode, device_number((major, minor)));
+        match made {
             Err(fault) if fault.errno != nr::EEXIST => return Err(fault),
             _ => {}
         }
         let status = sys::status_at(parent, name)?;
+        if made.is_ok() {
+            made::inode(&status);
+        }
         let same = status.is(mode & nr::S_IFMT)
             && (status.is(nr::S_IFIFO) || (status.major, status.minor) == (major, minor));
         if !same {
@@ -147,8 +152,12 @@ pub(crate) fn symlink(root: i32, target: Text<'_>, path: Text<'_>) -> sys::Resul
     let mut buffer = [0; PATH_MAX];
     let made =
         terminated(name, &mut buffer).and_then(|name| match sys::symlinkat(target, parent, name) {
-            Err(fault) if fault.errno != nr::EEXIST => Err(fault),
-            _ => Ok(()),
+            Err(fault) if fault.errno == nr::EEXIST => Ok(()),
+            Err(fault) => Err(fault),
+            Ok(()) => {
+                made::name(parent, name);
+                Ok(())
+            }
         });
     sys::close(parent);
     made
@@ -216,6 +225,9 @@ impl Walk {
             let (parent, name) = self.parent(root)?;
             let name = terminated(name, &mut buffer)?;
             let made = sys::mknodat(parent, name, nr::S_IFREG | FILE_MODE, 0);
+            if made.is_ok() {
+                made::name(parent, name);
+            }
             let link = follow(parent, name);
             sys::close(parent);
             match made {
@@ -288,8 +300,9 @@ impl Walk {
         let mut buffer = [0; PATH_MAX];
         let name = terminated(&self.path[start..end], &mut buffer)?;
         match sys::mkdirat(parent, name, mode) {
+            Ok(()) => made::name(parent, name),
             Err(fault) if fault.errno != nr::EEXIST => return Err(fault),
-            _ => {}
+            Err(_) => {}
         }
         match directory_at(root, &self.path[..end]) {
             Err(fault) if fault.errno == nr::ENOENT => {

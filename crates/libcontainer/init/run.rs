@@ -7,8 +7,8 @@ use super::format::{self, Header, Instructions, Operation, Reader, Record, Text}
 use super::protocol::{Cause, Fault, StatusPage};
 use super::slots::Slots;
 use super::{
-    copy_up, filesystem, flags, hook, identity, keyring, memory, mounts, namespaces, numbers as nr,
-    procfs, program, rootfs, sys, terminal,
+    copy_up, filesystem, flags, hook, identity, keyring, made, memory, mounts, namespaces,
+    numbers as nr, procfs, program, rootfs, sys, terminal,
 };
 
 /// What init knows while it runs.
@@ -84,6 +84,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>)> {
     }
     let image = memory::map_plan(descriptors[0], length)?;
     let status = memory::map_status(descriptors[1])?;
+    made::tell_to(status);
     let (header, reader) = Header::decode(image).ok_or(Fault::of(Cause::BadPlan))?;
     if header.received as usize != count - 2 {
         return Err(Fault::of(Cause::BadPlan));

@@ -14,6 +14,7 @@ mod flags;
 mod hook;
 mod identity;
 mod keyring;
+mod made;
 mod memory;
 mod mounts;
 mod namespaces;

@@ -15,6 +15,8 @@ pub(crate) mod hook;
 pub(crate) mod identity;
 #[path = "../init/keyring.rs"]
 pub(crate) mod keyring;
+#[path = "../init/made.rs"]
+pub(crate) mod made;
 #[path = "../init/memory.rs"]
 pub(crate) mod memory;
 #[path = "../init/mounts.rs"]

@@ -140,6 +140,8 @@ pub(crate) struct Status {
     pub(crate) size: u64,
     pub(crate) major: u32,
     pub(crate) minor: u32,
+    /// The number of the device that it lies on, as stat(2) has it in `st_dev`.
+    pub(crate) device: u64,
     pub(crate) inode: u64,
     /// The id of the mount that it lies on.
     pub(crate) mount: u64,
@@ -189,9 +191,16 @@ fn statx(at: i32, path: usize, flags: u32) -> Result<Status> {
         size: buffer.size,
         major: buffer.rdev_major,
         minor: buffer.rdev_minor,
+        device: device_number(buffer.dev_major, buffer.dev_minor),
         inode: buffer.inode,
         mount: buffer.mount,
     })
+}
+
+/// As the C library puts it together in `st_dev`.
+fn device_number(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (u64::from(major), u64::from(minor));
+    minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
 }
 
 /// statx(2) of what is open.

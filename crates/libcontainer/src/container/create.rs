@@ -52,7 +52,8 @@ pub(super) fn create(
     check_rootfs(&plan.rootfs)?;
     let record = Record::new(intent(id, bundle, &plan)?);
     let mut made = Made::begin(store, record, &plan)?;
-    let (process, console) = made.launch(options, &plan, facts)?;
+    let launched = made.launch(options, &plan, facts);
+    let (process, console) = launched.inspect_err(|_| made.clear_rootfs(&plan))?;
     made.keep();
     let container = Container::new(store.clone(), id, process);
     Ok(Created { container, console, warnings: plan.warnings })
@@ -180,6 +181,13 @@ impl Made {
         launch::serve(init, &mut Host { plan, cgroup, hooks: &hooks, created, console })
             .context(|| "unable to start container process")?;
         Ok((self.init.take().and_then(launch::Init::release), returned))
+    }
+
+    /// Ends init, and removes what it has made in the root filesystem.
+    fn clear_rootfs(&mut self, plan: &Plan) {
+        if let Some(init) = self.init.take() {
+            launch::take_back(plan, &init.end_and_tell());
+        }
     }
 
     fn keep(mut self) {

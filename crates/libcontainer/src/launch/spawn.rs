@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::conversation::{Received as Heard, hear, say};
 use super::executable::{Executable, data_flag, sealed};
+use super::made::Inode;
 use super::namespace::{check_foreign, open_namespace};
 use super::status::Status;
 use crate::container::ExitStatus;
@@ -188,6 +189,12 @@ impl Init {
         Ok(())
     }
 
+    /// Ends init, and says what it has made in the root filesystem.
+    pub(crate) fn end_and_tell(mut self) -> Vec<Inode> {
+        self.finish();
+        self.status.made()
+    }
+
     /// How init ended, once it has hung up.
     pub(super) fn end(&mut self) -> Result<ExitStatus> {
         match self.process.take() {
@@ -209,14 +216,8 @@ impl Init {
         killpg(Pid::from_raw(self.pid()), Signal::SIGKILL).ok();
     }
 
-    /// Lets init go: it stays when the value is dropped.
-    pub(crate) fn release(mut self) -> Option<OwnedFd> {
-        self.process.take().map(|child| child.pidfd)
-    }
-}
-
-impl Drop for Init {
-    fn drop(&mut self) {
+    /// Ends whatever of init there is.
+    fn finish(&mut self) {
         if self.second != Second::Settled {
             shutdown(self.control.as_raw_fd(), Shutdown::Write).ok();
             // The failure that led here is what the caller is told.
@@ -227,8 +228,19 @@ impl Drop for Init {
             pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL).ok();
             waitid(child.pidfd.as_fd()).ok();
         }
-        if let Second::Nameless(pid) = self.second {
+        if let Second::Nameless(pid) = std::mem::replace(&mut self.second, Second::Settled) {
             waitid_by_pid(pid).ok();
         }
+    }
+
+    /// Lets init go: it stays when the value is dropped.
+    pub(crate) fn release(mut self) -> Option<OwnedFd> {
+        self.process.take().map(|child| child.pidfd)
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        self.finish();
     }
 }

@@ -9,8 +9,12 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::uio::pread;
 use nix::unistd::ftruncate;
 
+use super::made::Inode;
 use crate::error::{Error, Result};
 use crate::plan::protocol::StatusPage;
+
+/// The bytes before the inodes.
+const HEAD: usize = 16;
 
 /// The file that init maps.
 #[derive(Debug)]
@@ -40,6 +44,15 @@ impl Status {
     /// The errno of init's execve(2), if that has failed.
     pub(super) fn execve_failed(&self) -> Option<u32> {
         (self.word(1) != 0).then(|| self.word(2))
+    }
+
+    /// What init has made in the root filesystem.
+    pub(super) fn made(&self) -> Vec<Inode> {
+        let mut bytes = vec![0; size_of::<StatusPage>()];
+        let length = pread(&self.0, &mut bytes, 0).unwrap_or(0);
+        let numbers = bytes.get(HEAD..length).unwrap_or_default().as_chunks::<8>().0;
+        let inodes = numbers.as_chunks::<2>().0.iter().map(|inode| inode.map(u64::from_ne_bytes));
+        inodes.map(Inode::from).take(self.word(3) as usize).collect()
     }
 
     fn word(&self, index: i64) -> u32 {
@@ -73,5 +86,11 @@ mod tests {
         assert_eq!(status.execve_failed(), Some(0), "as a filter may have it");
         page.execve_failed(13);
         assert_eq!((status.operation(), status.execve_failed()), (7, Some(13)));
+        assert_eq!(status.made(), []);
+        for number in 0..300 {
+            page.add(8 << 32, number);
+        }
+        let made = status.made();
+        assert_eq!((made.len(), made[0], made[254]), (255, (8 << 32, 0), (8 << 32, 254)));
     }
 }

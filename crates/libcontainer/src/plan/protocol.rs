@@ -24,7 +24,7 @@
 //! either ◀── Failed ── init                                  at any time; init exits
 //! ```
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What init says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ pub(crate) const CONTINUE: u32 = 0x6f67;
 
 /// The page that init and the host side share, which says where init is even when it was killed.
 #[repr(C)]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StatusPage {
     /// The index of the operation that init is in.
     pub(crate) operation: AtomicU32,
@@ -195,6 +195,22 @@ pub(crate) struct StatusPage {
     failed: AtomicU32,
     /// Then its errno.
     errno: AtomicU32,
+    /// How many inodes follow.
+    made: AtomicU32,
+    /// What init has made in the root filesystem: device and inode.
+    inodes: [[AtomicU64; 2]; MOST_MADE],
+}
+
+/// As many as a page has room for. What is made beyond is not told.
+const MOST_MADE: usize = 255;
+
+#[cfg(test)]
+impl Default for StatusPage {
+    fn default() -> Self {
+        let [operation, failed, errno, made] = Default::default();
+        let inodes = core::array::from_fn(|_| Default::default());
+        Self { operation, failed, errno, made, inodes }
+    }
 }
 
 impl StatusPage {
@@ -202,5 +218,15 @@ impl StatusPage {
     pub(crate) fn execve_failed(&self, errno: u32) {
         self.errno.store(errno, Ordering::Relaxed);
         self.failed.store(1, Ordering::Release);
+    }
+
+    /// Adds what init has made.
+    pub(crate) fn add(&self, device: u64, inode: u64) {
+        let count = self.made.load(Ordering::Relaxed);
+        if let Some([place, other]) = self.inodes.get(count as usize) {
+            place.store(device, Ordering::Relaxed);
+            other.store(inode, Ordering::Relaxed);
+            self.made.store(count + 1, Ordering::Release);
+        }
     }
 }
