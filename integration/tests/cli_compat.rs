@@ -52,26 +52,6 @@ fn help_is_on_the_standard_output() {
 }
 
 #[test]
-fn wrong_usage_is_refused() {
-    let bundle = Bundle::unprepared();
-    let table: [(&[&str], i32, &str); 6] = [
-        (&["state"], 1, "requires exactly 1 argument"),
-        (&["state", "a", "b"], 1, "requires exactly 1 argument"),
-        (&["create", "a", "b"], 1, "requires exactly 1 argument"),
-        (&["state", "--bogus", "a"], 1, "flag provided but not defined: -bogus"),
-        (&["--log-format", "xx", "list"], 1, "invalid log-format"),
-        (&["nosuch"], 3, "No help topic for 'nosuch'"),
-    ];
-    for (args, code, text) in table {
-        let outcome = bundle.call(args);
-        peers_differ!("crun", "has argp's exit code and texts");
-        let said = format!("{}{}", outcome.stdout, outcome.stderr);
-        assert_eq!(outcome.code, code, "{args:?}: {outcome:?}");
-        assert!(said.contains(text), "{args:?}: {said}");
-    }
-}
-
-#[test]
 fn flags_are_taken_in_every_form() {
     needs_root!();
     peers_differ!("crun", "has no single-dash long flags");
@@ -156,15 +136,6 @@ fn a_relative_pid_file_starts_at_the_working_directory() {
     peers_differ!("crun", "starts at the bundle");
     bundle.create_by(command.current_dir(&elsewhere)).ok();
     assert_eq!(fs::read_to_string(elsewhere.join("pid")).unwrap(), bundle.process().0.to_string());
-}
-
-#[test]
-fn a_pid_file_that_cannot_be_written_is_an_error() {
-    needs_root!();
-    let bundle = Bundle::sleeping();
-    let mut command = bundle.command_for_bundle(&["create", "--pid-file", "/nonexistent/pid"]);
-    bundle.create_by(&mut command).fails();
-    assert_eq!(bundle.leftovers(), Vec::<String>::new());
 }
 
 #[test]
@@ -285,31 +256,6 @@ fn a_success_says_nothing() {
 }
 
 #[test]
-fn a_missing_configuration_is_named() {
-    needs_root!();
-    let bundle = Bundle::new();
-    let directory = bundle.decoy().display().to_string();
-    for command in ["create", "run"] {
-        let text = bundle.call(&[command, "--bundle", &directory, bundle.id()]).fails();
-        peers_differ!("crun", "words it differently");
-        assert!(text.contains("JSON specification file config.json not found"), "{text}");
-    }
-    bundle.call(&["run", "--bundle", "/nonexistent", bundle.id()]).fails();
-}
-
-#[test]
-fn a_broken_configuration_is_refused() {
-    needs_root!();
-    for text in ["", "{", "null", "[]", "{\"ociVersion\": 1}", "\u{feff}{}"] {
-        let bundle = Bundle::new();
-        bundle.write();
-        fs::write(bundle.directory().join("config.json"), text).unwrap();
-        let directory = bundle.directory().display().to_string();
-        bundle.call(&["create", "--bundle", &directory, bundle.id()]).fails();
-    }
-}
-
-#[test]
 fn unknown_properties_are_ignored() {
     needs_root!();
     let bundle = Bundle::sh("echo ran")
@@ -399,15 +345,4 @@ fn features_are_what_engines_read() {
         assert!(list.contains(&json!(word)), "{pointer}: {word}");
     }
     assert_eq!(features.pointer("/linux/cgroup/v1"), Some(&json!(true)));
-}
-
-#[test]
-fn a_root_that_is_the_root_is_refused() {
-    needs_root!();
-    peers_differ!("crun", "takes it");
-    peers_differ!("runc", "1.1.5 takes it");
-    let mut command = std::process::Command::new(&integration::Under::test().path);
-    let outcome = finish(command.args(["--root", "/", "list"]));
-    let text = outcome.fails();
-    assert!(text.contains("--root"), "{text}");
 }

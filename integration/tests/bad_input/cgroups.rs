@@ -40,7 +40,7 @@ fn paths() {
             "a path that processes are in",
             "container's cgroup is not empty: 1 process(es) found in /sys/fs/cgroup/pids/{id}",
             taken("pids", occupied),
-        )
+        ).runc("1.1.5 takes it")
         .never_again(),
         row(
             "a path that is frozen",
@@ -50,6 +50,7 @@ fn paths() {
                 None
             }),
         )
+        .crun("1.8.1 waits in it for ever")
         .never_again(),
         row(
             "a path with a name that is too long",
@@ -57,7 +58,7 @@ fn paths() {
             |bundle: Bundle| {
                 bundle.set("/linux/cgroupsPath", json!(format!("/{}", "x".repeat(256))))
             },
-        ),
+        ).runc("1.1.5 takes it"),
         row(
             "a path that is too long",
             "linux.cgroupsPath {*}: it is longer than 4095 bytes",
@@ -205,7 +206,7 @@ fn too_few_processes() {
             "{start}: hooks.createContainer[0]: run /bin/true: clone3: resource temporarily unavailable",
             |bundle: Bundle| {
                 limits("pids", json!({ "limit": 1 }))(bundle).edit(|config| {
-                    config["hooks"] = json!({ "createContainer": [{ "path": "/bin/true" }] })
+                    config["hooks"] = json!({ "createContainer": [{ "path": "/bin/true" }] });
                 })
             },
         ),

@@ -12,7 +12,7 @@ fn words(command: &'static [&'static str], message: &str) -> Row {
 fn usage() {
     let rows = [
         words(&["nosuch"], "No help topic for 'nosuch'").code(3),
-        words(&["nosuch", "-h"], "No help topic for 'nosuch'"),
+        words(&["nosuch", "-h"], "No help topic for 'nosuch'").runc("1.1.5 exits with 3"),
         words(&["help", "nosuch"], "No help topic for 'nosuch'").code(3),
         words(
             &["--nosuch", "list"],
@@ -47,7 +47,9 @@ fn usage() {
             &["spec", "--bundle", "/nonexistent"],
             "write /nonexistent/config.json: no such file or directory",
         ),
-        words(&["restore", "--lsm-mount-context"], "No help topic for 'restore'").code(3),
+        words(&["restore", "--lsm-mount-context"], "No help topic for 'restore'")
+            .runc("has the command")
+            .code(3),
     ];
     check(&rows.map(Row::usage));
 }
@@ -129,6 +131,7 @@ fn options() {
             "Option --root argument should not be set to /",
             |bundle| bundle,
         )
+        .runc("1.1.5 takes it")
         .command(&["--root", "/", "list"]),
         row(
             "a --root that is a file",
@@ -141,6 +144,7 @@ fn options() {
             "open {bundle}/nosuch: no such file or directory",
             |bundle| bundle,
         )
+        .runc("1.1.5 makes it")
         .command(&["--root", "{bundle}/nosuch", "list"]),
         row("spec where there is one", "File config.json exists. Remove it first", |bundle| bundle)
             .command(&["spec", "--bundle", "{bundle}"]),

@@ -50,7 +50,7 @@ fn files() {
         row("no config.json", "JSON specification file config.json not found: open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such file or directory", with_inode(Inode::Nothing)),
         row("no config.json, run", "JSON specification file config.json not found: open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such file or directory", with_inode(Inode::Nothing)).command(RUN),
         row("config.json is a directory", "{bundle}/config.json: is not a regular file", with_inode(Inode::Directory)),
-        row("config.json is a FIFO", "{bundle}/config.json: is not a regular file", with_inode(Inode::Fifo)),
+        row("config.json is a FIFO", "{bundle}/config.json: is not a regular file", with_inode(Inode::Fifo)).runc("waits for a writer"),
         row("config.json is a socket", "open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such device or address", with_inode(Inode::Socket)),
         row("config.json is a device", "open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such device or address", with_inode(Inode::Device)),
         row("config.json is a loop of links", "open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): too many levels of symbolic links", with_inode(Inode::Loop)),
@@ -93,7 +93,8 @@ fn documents() {
             "{bundle}/config.json: EOF while parsing a value at line 2 column 2",
             text(b" \n\t "),
         ),
-        row("null", "{bundle}/config.json: config cannot be null", text(b"null")),
+        row("null", "{bundle}/config.json: config cannot be null", text(b"null"))
+            .runc("1.1.5 panics"),
         row(
             "an array",
             "{bundle}/config.json: config: is an array, must be an object at line 1 column 1",

@@ -35,6 +35,11 @@ fn with_timeout(script: &str) -> Value {
     hook
 }
 
+/// With a peer that waits for all that has the output open.
+fn waits_for_output(rows: Vec<Row>) -> impl Iterator<Item = Row> {
+    rows.into_iter().map(|row| row.runc("waits for grandchildren that keep the output open"))
+}
+
 /// The same with each kind of hook that create runs.
 fn each(name: &str, why: &str, value: Value) -> Vec<Row> {
     let of = |kind| {
@@ -94,6 +99,7 @@ fn hooks_that_fail() {
                 json!({ "path": "/bin/sh", "args": ["sh", "-c", "exit 4"], "env": ["PATH=/bin"] }),
             ),
         )
+        .runc("start has returned before the hook fails")
         .after(&[CREATE])
         .command(START),
     );
@@ -106,7 +112,7 @@ fn hooks_that_fail() {
         .command(RUN),
     );
     rows.push(
-        row("startContainer: no such file", "error running startContainer hook #0: exec: \"/nonexistent\": no such file or directory", hook("startContainer", path("/nonexistent")))
+        row("startContainer: no such file", "error running startContainer hook #0: exec: \"/nonexistent\": no such file or directory", hook("startContainer", path("/nonexistent"))).runc("start has returned before the hook fails")
             .after(&[CREATE])
             .command(START),
     );
@@ -125,7 +131,7 @@ fn hooks_that_fail() {
         "{start}: error running createRuntime hook #1: exit status 2, stdout: , stderr: ",
         |bundle: Bundle| {
             bundle.edit(|config| {
-                config["hooks"] = json!({ "createRuntime": [shell("exit 0"), shell("exit 2")] })
+                config["hooks"] = json!({ "createRuntime": [shell("exit 0"), shell("exit 2")] });
             })
         },
     ));
@@ -135,16 +141,16 @@ fn hooks_that_fail() {
 #[test]
 fn hooks_that_hang() {
     let mut rows = Vec::new();
-    rows.extend(each(
+    rows.extend(waits_for_output(each(
         "hangs",
         "hook ran past specified timeout of 1.0s",
         with_timeout("sleep 4714"),
-    ));
-    rows.extend(each(
+    )));
+    rows.extend(waits_for_output(each(
         "hangs with children",
         "hook ran past specified timeout of 1.0s",
         with_timeout("sleep 4714 & sleep 4714 & wait"),
-    ));
+    )));
     rows.extend(each(
         "ignores signals",
         "hook ran past specified timeout of 1.0s",
@@ -159,6 +165,7 @@ fn hooks_that_hang() {
                 json!({ "path": "/bin/sleep", "args": ["sleep", "4714"], "timeout": 1 }),
             ),
         )
+        .runc("start has returned before the hook is killed")
         .after(&[CREATE])
         .command(START),
     );
@@ -168,11 +175,13 @@ fn hooks_that_hang() {
             "error running poststart hook #0: hook ran past specified timeout of 1.0s",
             hook("poststart", with_timeout("sleep 4714")),
         )
+        .runc("waits for grandchildren that keep the output open")
         .after(&[CREATE])
         .command(START),
     );
     rows.push(
         row("poststop: hangs", "", hook("poststop", with_timeout("sleep 4714")))
+            .runc("waits for grandchildren that keep the output open")
             .command(RUN)
             .code(0),
     );
@@ -185,7 +194,11 @@ fn grandchildren_that_keep_the_output() {
     let mut rows = Vec::new();
     // It ends with the test: what a hook leaves is not the container's.
     let script = "sleep 3 & exit 5";
-    rows.extend(each("exits before its child", "exit status 5, stdout: , stderr: ", shell(script)));
+    rows.extend(waits_for_output(each(
+        "exits before its child",
+        "exit status 5, stdout: , stderr: ",
+        shell(script),
+    )));
     check(&rows);
 }
 
@@ -244,6 +257,7 @@ fn hooks_that_do_harm() {
                 shell("{runtime} --root {bundle}/state state {id} | grep -q creating"),
             ),
         )
+        .runc("1.1.5 knows no container before it is created")
         .command(RUN)
         .code(0),
         row(
@@ -265,6 +279,7 @@ fn much_output() {
     let bytes = integration::rounds(64 << 20, 1 << 30);
     let script = format!("head -c {bytes} /dev/zero; head -c {bytes} /dev/zero >&2; exit 6");
     let rows = each("writes without an end", "exit status 6, stdout: \\0\\0{*}\\0", shell(&script));
-    let rows: Vec<Row> = rows.into_iter().map(|row| row.waits(Duration::from_secs(8))).collect();
+    let rows = rows.into_iter().map(|row| row.waits(Duration::from_secs(8)));
+    let rows: Vec<Row> = rows.map(|row| row.runc("1.1.5 keeps and tells all of it")).collect();
     check(&rows);
 }

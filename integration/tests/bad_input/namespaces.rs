@@ -1,10 +1,13 @@
 //! Namespaces that shall be joined.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use integration::Bundle;
-use integration::config::{drop_namespace, put_namespace, put_user_namespace};
+use integration::config::{array, drop_namespace, put_namespace, put_user_namespace};
+use integration::{Bundle, until};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use super::place::{Inode, put};
@@ -86,7 +89,8 @@ fn paths() {
             "a FIFO",
             "{start}: linux.namespaces[4].path: {bundle}/net is not a network namespace",
             joins_inode(Inode::Fifo),
-        ),
+        )
+        .runc("waits for a writer"),
         row(
             "a socket",
             "{start}: linux.namespaces[4].path: open({bundle}/net): no such device or address",
@@ -123,6 +127,21 @@ fn paths() {
             },
         ),
         row(
+            "an unknown type",
+            "{bundle}/config.json: linux.namespaces[5].type: namespace does not exist: foo: {*}",
+            |bundle: Bundle| bundle.edit(|config| put_namespace(config, json!({ "type": "foo" }))),
+        ),
+        row("a type twice", "{bundle}/config.json: {*}", |bundle: Bundle| {
+            bundle.edit(|config| {
+                array(config, "/linux/namespaces").push(json!({ "type": "pid" }));
+            })
+        }),
+        row(
+            "a new user namespace without mappings",
+            "{bundle}/config.json: {*}",
+            |bundle: Bundle| bundle.edit(|config| put_namespace(config, json!({ "type": "user" }))),
+        ),
+        row(
             "a host name in a namespace that is the caller's",
             "{bundle}/config.json: hostname: unable to set hostname without a private UTS namespace (allowed: a hostname together with a uts namespace)",
             |bundle: Bundle| bundle.edit(|config| drop_namespace(config, "uts")),
@@ -131,26 +150,24 @@ fn paths() {
 }
 
 /// A pid namespace whose first process has ended: only its mount keeps it.
-struct Dead(std::path::PathBuf);
+struct Dead(PathBuf);
 
 impl Dead {
-    fn new(path: &std::path::Path) -> Self {
+    fn new(path: &Path) -> Self {
         std::fs::write(path, "").unwrap();
-        let mut holder = Command::new("unshare")
-            .args(["--pid", "--fork", "--kill-child", "sleep", "4713"])
-            .spawn()
-            .unwrap();
+        let arguments = ["--pid", "--fork", "sleep", "4713"];
+        let mut holder = Command::new("unshare").args(arguments).spawn().unwrap();
         let mut child = 0;
-        assert!(integration::until(|| {
+        assert!(until(|| {
             let path = format!("/proc/{0}/task/{0}/children", holder.id());
             child = std::fs::read_to_string(path).unwrap().trim().parse().unwrap_or(0);
             child > 0
         }));
         let namespace = format!("/proc/{child}/ns/pid");
         mount(Some(&*namespace), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-        holder.kill().unwrap();
+        kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
+        // Its parent has waited for it when it ends.
         holder.wait().unwrap();
-        assert!(integration::until(|| !integration::Process(child).lives()));
         Self(path.to_path_buf())
     }
 }

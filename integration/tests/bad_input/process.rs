@@ -78,7 +78,8 @@ fn programs() {
             args(&["/etc/passwd"]),
         ),
         row("a FIFO", "{start}: exec: \"/bin/bad\": permission denied", executes(Inode::Fifo)),
-        row("a socket", "{start}: exec: \"/bin/bad\": permission denied", executes(Inode::Socket)),
+        row("a socket", "{start}: exec: \"/bin/bad\": permission denied", executes(Inode::Socket))
+            .runc("finds out at the execve, after start"),
         row("a device", "{start}: exec: \"/bin/bad\": permission denied", executes(Inode::Device)),
         row(
             "a loop of links",
@@ -125,28 +126,46 @@ fn formats() {
     // Whether the kernel can execute it shows at the execve, which is start's.
     let start = |row: Row| row.after(&[CREATE]).command(START);
     check(&[
-        start(row("no bytes, start", "exec /bin/bad: exec format error", bytes(b""))),
-        start(row("garbage, start", "exec /bin/bad: exec format error", bytes(b"\x00\x01garbage"))),
-        start(row(
-            "no interpreter, start",
-            "exec /bin/bad: no such file or directory",
-            bytes(b"#!/nosuch\n"),
-        )),
-        start(row(
-            "an interpreter that is a directory, start",
-            "exec /bin/bad: permission denied",
-            bytes(b"#!/etc\n"),
-        )),
-        start(row(
-            "a script that interprets itself, start",
-            "exec /bin/bad: too many levels of symbolic links",
-            bytes(b"#!/bin/bad\n"),
-        )),
-        start(row(
-            "half an ELF file, start",
-            "exec /bin/bad: exec format error",
-            bytes(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"),
-        )),
+        start(
+            row("no bytes, start", "exec /bin/bad: exec format error", bytes(b""))
+                .runc("start has returned before the execve fails"),
+        ),
+        start(
+            row("garbage, start", "exec /bin/bad: exec format error", bytes(b"\x00\x01garbage"))
+                .runc("start has returned before the execve fails"),
+        ),
+        start(
+            row(
+                "no interpreter, start",
+                "exec /bin/bad: no such file or directory",
+                bytes(b"#!/nosuch\n"),
+            )
+            .runc("start has returned before the execve fails"),
+        ),
+        start(
+            row(
+                "an interpreter that is a directory, start",
+                "exec /bin/bad: permission denied",
+                bytes(b"#!/etc\n"),
+            )
+            .runc("start has returned before the execve fails"),
+        ),
+        start(
+            row(
+                "a script that interprets itself, start",
+                "exec /bin/bad: too many levels of symbolic links",
+                bytes(b"#!/bin/bad\n"),
+            )
+            .runc("start has returned before the execve fails"),
+        ),
+        start(
+            row(
+                "half an ELF file, start",
+                "exec /bin/bad: exec format error",
+                bytes(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"),
+            )
+            .runc("start has returned before the execve fails"),
+        ),
         row("no bytes, run", "exec /bin/bad: exec format error", bytes(b"")).command(RUN),
         row("garbage, run", "exec /bin/bad: exec format error", bytes(b"\x00\x01garbage"))
             .command(RUN),
@@ -321,69 +340,14 @@ fn working_directories() {
             "cwd is too long",
             "{start}: process.cwd: make directory {*}: openat2: file name too long",
             |bundle: Bundle| bundle.set("/process/cwd", json!("/x".repeat(2500))),
-        ),
+        )
+        .runc("1.1.5 makes such directories, one in the other")
+        .crun("1.8.1 makes such directories, one in the other"),
         row("cwd leads out, and so to the root's own", "", |bundle: Bundle| {
             Setting::from(cwd("/var/cwd")(bundle)).then(|bundle| {
                 symlink("../../../../../../../../etc", bundle.rootfs("var/cwd")).unwrap()
             })
         })
         .code(0),
-    ]);
-}
-
-#[test]
-fn consoles() {
-    let terminal = |bundle: Bundle| bundle.set("/process/terminal", json!(true));
-    let at = |inode: Inode| {
-        move |bundle: Bundle| {
-            Setting::from(terminal(bundle))
-                .then(|bundle| put(&bundle.directory().join("console"), inode))
-                .options(&["--console-socket", "{bundle}/console"])
-        }
-    };
-    check(&[
-        row(
-            "a terminal and no console socket",
-            "cannot allocate tty if tare will detach without setting console socket",
-            terminal,
-        ),
-        row(
-            "a console socket and no terminal",
-            "cannot use console socket if tare will not detach or allocate tty",
-            |bundle| Setting::from(bundle).options(&["--console-socket", "{bundle}/console"]),
-        ),
-        row(
-            "a console socket that is not there",
-            "connect to console socket {bundle}/console: no such file or directory",
-            at(Inode::Nothing),
-        ),
-        row(
-            "a console socket that is a file",
-            "connect to console socket {bundle}/console: connection refused",
-            at(Inode::File),
-        ),
-        row(
-            "a console socket that is a FIFO",
-            "connect to console socket {bundle}/console: connection refused",
-            at(Inode::Fifo),
-        ),
-        row(
-            "a console socket on which nobody listens",
-            "connect to console socket {bundle}/console: connection refused",
-            at(Inode::Socket),
-        ),
-        row(
-            "a console socket whose name is too long",
-            "connect to console socket /x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x: file name too long",
-            move |bundle| {
-                Setting::from(terminal(bundle)).options(&["--console-socket", &"/x".repeat(100)])
-            },
-        ),
-        row(
-            "a terminal in the foreground, where there is none",
-            "open /dev/tty: no such device or address",
-            terminal,
-        )
-        .command(RUN),
     ]);
 }

@@ -84,7 +84,8 @@ fn roots() {
             "the rootfs is empty",
             "{start}: exec: \"true\": executable file not found in $PATH",
             is(Inode::Directory),
-        ),
+        )
+        .runc("leaves what it has made"),
         row(
             "the rootfs is empty and read-only",
             "{start}: mounts[0] /proc: mount on /proc: mkdirat: read-only file system",
@@ -107,9 +108,11 @@ fn small(options: &'static str) -> impl Fn(Bundle) -> Setting {
     }
 }
 
+const LEAVES: &str = "leaves what it has made in the root filesystem";
+
 #[test]
 fn roots_without_room() {
-    check(&[
+    let rows = [
         row(
             "no inode",
             "{start}: mounts[0] /proc: mount on /proc: mkdirat: no space left on device",
@@ -135,7 +138,8 @@ fn roots_without_room() {
             "{start}: exec: \"true\": executable file not found in $PATH",
             small("size=4k,nr_inodes=10"),
         ),
-    ]);
+    ];
+    check(&rows.map(|row| row.runc(LEAVES).crun(LEAVES)));
 }
 
 /// A file of the root filesystem that the runtime looks at or mounts something on.
@@ -161,7 +165,12 @@ fn every_inode_at_every_path() {
     let mut rows = Vec::new();
     for path in ["etc/passwd", "var/masked", "var/readonly"] {
         for inode in [Dangling, Device, Directory, Fifo, File, Socket] {
-            rows.push(at(path, inode, "").command(RUN).code(0));
+            let row = at(path, inode, "").command(RUN).code(0);
+            rows.push(match (path, inode) {
+                ("etc/passwd", Directory) => row.runc("refuses it"),
+                ("etc/passwd", Fifo) => row.runc("waits for a writer"),
+                _ => row,
+            });
         }
     }
     for inode in [Dangling, Device, Fifo, File, Loop, Socket] {
@@ -173,14 +182,16 @@ fn every_inode_at_every_path() {
         rows.push(at("etc", inode, "").command(RUN).code(0));
     }
     let home = format!("process.env: look for the home in /etc/passwd: {LOOP}");
-    rows.push(at("etc/passwd", Loop, &home));
-    rows.push(at("etc", Loop, &home));
+    rows.push(at("etc/passwd", Loop, &home).runc("takes it"));
+    rows.push(at("etc", Loop, &home).runc("takes it"));
     rows.push(at("dev", Loop, &format!("mounts[1] /dev: mount on /dev: {LOOP}")));
     rows.push(at("var/masked", Loop, &format!("linux.maskedPaths[0]: mask /var/masked: {LOOP}")));
     let readonly = format!("linux.readonlyPaths[0]: make /var/readonly read-only: {LOOP}");
     rows.push(at("var/readonly", Loop, &readonly));
     check(&rows);
 }
+
+const TAKES: &str = "takes what is there, or leaves what it has made";
 
 #[test]
 fn devices_that_are_something_else() {
@@ -194,7 +205,7 @@ fn devices_that_are_something_else() {
             Setting::from(bundle).then(|bundle| put(&bundle.rootfs("dev").join(name), inode))
         }
     };
-    check(&[
+    let rows = [
         row(
             "/dev/null is a file",
             "{start}: linux.devices: make device /dev/null: there is a file of another type or device",
@@ -220,5 +231,6 @@ fn devices_that_are_something_else() {
             "{start}: linux.devices: make device /dev/tty: there is a file of another type or device",
             dev("tty", Inode::Loop),
         ),
-    ]);
+    ];
+    check(&rows.map(|row| row.runc(TAKES).crun(TAKES)));
 }

@@ -19,6 +19,7 @@ fn arguments_and_environment() {
         row("an argument of 4 MB", "exec /bin/true: argument list too long", |bundle: Bundle| {
             bundle.args(&["true", &"x".repeat(4_000_000)])
         })
+        .runc("start has returned before the execve fails")
         .after(&[CREATE])
         .command(START),
         row(
@@ -42,6 +43,7 @@ fn arguments_and_environment() {
             variables.push("PATH=/bin".into());
             bundle.set("/process/env", json!(variables))
         })
+        .runc("its time grows with the square of their number")
         .command(RUN)
         .code(0),
     ]);
@@ -73,6 +75,7 @@ fn paths_and_mounts() {
                 }
             })
         })
+        .runc("reads all of it")
         .command(RUN)
         .code(0),
         many_mounts(),

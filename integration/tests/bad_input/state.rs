@@ -34,8 +34,8 @@ fn roots() {
         row("without an inode", "mkdirat({bundle}/state, \"{id}\"): no space left on device", on("mode=700,nr_inodes=1")).never_again(),
         row("with one inode", "state of container {id}: symlinkat(\"cgroups\"): no space left on device", on("mode=700,nr_inodes=2")).never_again(),
         row("with two inodes", "state of container {id}: openat(\"record.json\", O_CREAT): no space left on device", on("mode=700,nr_inodes=3")).never_again(),
-        row("with three inodes", "bind of the gate: no space left on device", on("mode=700,nr_inodes=4")).never_again(),
-        row("with four inodes", "{start}: state of container {id}: openat(\"record.json.next\", O_CREAT): no space left on device", on("mode=700,nr_inodes=5")).never_again(),
+        row("with three inodes", "bind of the gate: no space left on device", on("mode=700,nr_inodes=4")).runc("has fewer files").never_again(),
+        row("with four inodes", "{start}: state of container {id}: openat(\"record.json.next\", O_CREAT): no space left on device", on("mode=700,nr_inodes=5")).runc("has fewer files").never_again(),
         row("a file", "state root: open(\"{bundle}/state\"): not a directory", root(Inode::File)).never_again(),
         row("a FIFO", "state root: open(\"{bundle}/state\"): not a directory", root(Inode::Fifo)).never_again(),
         row("a loop of links", "state root: open(\"{bundle}/state\"): too many levels of symbolic links", root(Inode::Loop)).never_again(),
@@ -44,12 +44,12 @@ fn roots() {
                 fs::set_permissions(bundle.state_root(), fs::Permissions::from_mode(0o777))
                     .unwrap();
             })
-        })
+        }).runc("takes it")
         .never_again(),
         row("somebody else's", "state root {bundle}/state: it belongs to uid 1000, and we are 0", |bundle: Bundle| {
             Setting::from(bundle)
                 .then(|bundle| chown(bundle.state_root(), Some(1000), Some(1000)).unwrap())
-        })
+        }).runc("takes it")
         .never_again(),
     ]);
 }
@@ -92,6 +92,7 @@ fn ids_that_are_taken() {
         .never_again(),
         row("a file", "container with given ID already exists", id_is(Inode::File)).never_again(),
         row("a link to nothing", "container with given ID already exists", id_is(Inode::Dangling))
+            .runc("follows it")
             .never_again(),
         row("a loop of links", "container with given ID already exists", id_is(Inode::Loop))
             .never_again(),
