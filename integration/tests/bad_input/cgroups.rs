@@ -40,7 +40,7 @@ fn paths() {
             "a path that processes are in",
             "container's cgroup is not empty: 1 process(es) found in /sys/fs/cgroup/pids/{id}",
             taken("pids", occupied),
-        ).runc("1.1.5 takes it")
+        ).crun("takes it").runc("1.1.5 takes it")
         .never_again(),
         row(
             "a path that is frozen",
@@ -58,7 +58,7 @@ fn paths() {
             |bundle: Bundle| {
                 bundle.set("/linux/cgroupsPath", json!(format!("/{}", "x".repeat(256))))
             },
-        ).runc("1.1.5 takes it"),
+        ).crun("takes it").runc("1.1.5 takes it"),
         row(
             "a path that is too long",
             "linux.cgroupsPath {*}: it is longer than 4095 bytes",
@@ -86,7 +86,7 @@ fn paths() {
 
 #[test]
 fn values() {
-    check(&[
+    let rows = [
         row(
             "memory below zero",
             "{bundle}/config.json: linux.resources.memory.limit: invalid memory value: -2 (allowed: a number of bytes, or -1 for no limit)",
@@ -155,14 +155,15 @@ fn values() {
             "linux.resources.unified: invalid configuration: cannot use unified on cgroup v1",
             limits("unified", json!({ "memory.max": "1" })),
         ),
-    ]);
+    ];
+    check(&rows.map(|row| row.crun("1.8.1 leaves the cgroups, or takes it")));
 }
 
 #[test]
 fn too_little_memory() {
     let memory = |limit: u64| limits("memory", json!({ "limit": limit }));
     check(&[
-        row("no limit is what 0 says", "", memory(0)).code(0),
+        row("no limit is what 0 says", "", memory(0)).crun("1.8.1 fails").code(0),
         row(
             "a page",
             "{start}: {*}: container init was OOM-killed (memory limit too low?)",

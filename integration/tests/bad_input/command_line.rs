@@ -11,17 +11,20 @@ fn words(command: &'static [&'static str], message: &str) -> Row {
 #[test]
 fn usage() {
     let rows = [
-        words(&["nosuch"], "No help topic for 'nosuch'").code(3),
+        words(&["nosuch"], "No help topic for 'nosuch'").crun("exits with 1").code(3),
         words(&["nosuch", "-h"], "No help topic for 'nosuch'").runc("1.1.5 exits with 3"),
-        words(&["help", "nosuch"], "No help topic for 'nosuch'").code(3),
+        words(&["help", "nosuch"], "No help topic for 'nosuch'").crun("exits with 1").code(3),
         words(
             &["--nosuch", "list"],
             "time=\"{*}\" level=error msg=\"flag provided but not defined: -nosuch\"",
-        ),
+        )
+        .crun("has argp's exit code"),
         words(&["create"], "tare: \"create\" requires exactly 1 argument(s)"),
         words(&["create", "a", "b"], "tare: \"create\" requires exactly 1 argument(s)"),
-        words(&["create", "--bogus", "{id}"], "flag provided but not defined: -bogus"),
-        words(&["create", "--bundle"], "flag needs an argument: --bundle"),
+        words(&["create", "--bogus", "{id}"], "flag provided but not defined: -bogus")
+            .crun("has argp's exit code"),
+        words(&["create", "--bundle"], "flag needs an argument: --bundle")
+            .crun("has argp's exit code"),
         words(
             &["create", "--preserve-fds", "-1", "{id}"],
             "invalid value \"-1\" for flag -preserve-fds: parse error",
@@ -33,10 +36,12 @@ fn usage() {
         words(
             &["create", "--no-pivot=perhaps", "{id}"],
             "invalid boolean value \"perhaps\" for -no-pivot: parse error",
-        ),
+        )
+        .crun("has argp's exit code"),
         words(&["state"], "tare: \"state\" requires exactly 1 argument(s)"),
         words(&["state", "a", "b"], "tare: \"state\" requires exactly 1 argument(s)"),
-        words(&["state", "--bogus", "a"], "flag provided but not defined: -bogus"),
+        words(&["state", "--bogus", "a"], "flag provided but not defined: -bogus")
+            .crun("has argp's exit code"),
         words(&["start"], "tare: \"start\" requires exactly 1 argument(s)"),
         words(&["kill"], "tare: \"kill\" requires a minimum of 1 argument(s)"),
         words(&["kill", "{id}", "9", "9"], "tare: \"kill\" requires a maximum of 2 argument(s)"),
@@ -48,6 +53,7 @@ fn usage() {
             "write /nonexistent/config.json: no such file or directory",
         ),
         words(&["restore", "--lsm-mount-context"], "No help topic for 'restore'")
+            .crun("has the command")
             .runc("has the command")
             .code(3),
     ];
@@ -62,13 +68,16 @@ fn bad_ids() {
         words(&["create", "--bundle", "{bundle}", ".."], "invalid container ID format"),
         words(&["create", "--bundle", "{bundle}", "a/b"], "invalid container ID format"),
         words(&["create", "--bundle", "{bundle}", "../{id}"], "invalid container ID format"),
-        words(&["create", "--bundle", "{bundle}", "/{id}"], "invalid container ID format"),
+        words(&["create", "--bundle", "{bundle}", "/{id}"], "invalid container ID format")
+            .crun("takes every id without a slash in it"),
         words(&["create", "--bundle", "{bundle}", "a b"], "invalid container ID format"),
         words(&["create", "--bundle", "{bundle}", "a\n"], "invalid container ID format"),
         words(&["create", "--bundle", "{bundle}", "ä"], "invalid container ID format"),
-        words(&["run", "--bundle", "{bundle}", "%s"], "invalid container ID format"),
+        words(&["run", "--bundle", "{bundle}", "%s"], "invalid container ID format")
+            .crun("takes every id without a slash in it"),
         words(&["start", "../{id}"], "invalid container ID format"),
-        words(&["delete", "--force", "../{id}"], "invalid container ID format"),
+        words(&["delete", "--force", "../{id}"], "invalid container ID format")
+            .crun("finds nothing, which is no error"),
         row(
             "an id of 256 characters",
             "linux.cgroupsPath {*}: a name is longer than 255 bytes",
@@ -131,6 +140,7 @@ fn options() {
             "Option --root argument should not be set to /",
             |bundle| bundle,
         )
+        .crun("takes it")
         .runc("1.1.5 takes it")
         .command(&["--root", "/", "list"]),
         row(
@@ -144,6 +154,7 @@ fn options() {
             "open {bundle}/nosuch: no such file or directory",
             |bundle| bundle,
         )
+        .crun("makes it")
         .runc("1.1.5 makes it")
         .command(&["--root", "{bundle}/nosuch", "list"]),
         row("spec where there is one", "File config.json exists. Remove it first", |bundle| bundle)

@@ -44,38 +44,81 @@ fn fixture(path: &Path) -> Row {
     })
 }
 
+fn unopened(path: &str, why: &str) -> String {
+    format!("open(\"{{bundle}}/{path}\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): {why}")
+}
+
+fn not_found(path: &str) -> String {
+    let why = unopened(path, "no such file or directory");
+    format!("JSON specification file config.json not found: {why}")
+}
+
 #[test]
 fn files() {
     check(&[
-        row("no config.json", "JSON specification file config.json not found: open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such file or directory", with_inode(Inode::Nothing)),
-        row("no config.json, run", "JSON specification file config.json not found: open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such file or directory", with_inode(Inode::Nothing)).command(RUN),
-        row("config.json is a directory", "{bundle}/config.json: is not a regular file", with_inode(Inode::Directory)),
-        row("config.json is a FIFO", "{bundle}/config.json: is not a regular file", with_inode(Inode::Fifo)).runc("waits for a writer"),
-        row("config.json is a socket", "open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such device or address", with_inode(Inode::Socket)),
-        row("config.json is a device", "open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such device or address", with_inode(Inode::Device)),
-        row("config.json is a loop of links", "open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): too many levels of symbolic links", with_inode(Inode::Loop)),
-        row("config.json is a link to nothing", "JSON specification file config.json not found: open(\"{bundle}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such file or directory", with_inode(Inode::Dangling)),
-        row("config.json is an endless device", "{bundle}/config.json: is not a regular file", |bundle| {
-            with_inode(Inode::Nothing)(bundle).then(|bundle| {
-                let path = bundle.directory().join("config.json");
-                std::os::unix::fs::symlink("/dev/zero", path).unwrap();
-            })
-        }),
-        row("no bundle", "JSON specification file config.json not found: open(\"{bundle}/nosuch/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): no such file or directory", |bundle| bundle).command(&[
+        row("no config.json", &not_found("config.json"), with_inode(Inode::Nothing)),
+        row("no config.json, run", &not_found("config.json"), with_inode(Inode::Nothing))
+            .command(RUN),
+        row(
+            "config.json is a directory",
+            "{bundle}/config.json: is not a regular file",
+            with_inode(Inode::Directory),
+        ),
+        row(
+            "config.json is a FIFO",
+            "{bundle}/config.json: is not a regular file",
+            with_inode(Inode::Fifo),
+        )
+        .crun("waits for a writer")
+        .runc("waits for a writer"),
+        row(
+            "config.json is a socket",
+            &unopened("config.json", "no such device or address"),
+            with_inode(Inode::Socket),
+        ),
+        row(
+            "config.json is a device",
+            &unopened("config.json", "no such device or address"),
+            with_inode(Inode::Device),
+        ),
+        row(
+            "config.json is a loop of links",
+            &unopened("config.json", "too many levels of symbolic links"),
+            with_inode(Inode::Loop),
+        ),
+        row(
+            "config.json is a link to nothing",
+            &not_found("config.json"),
+            with_inode(Inode::Dangling),
+        ),
+        row(
+            "config.json is an endless device",
+            "{bundle}/config.json: is not a regular file",
+            |bundle| {
+                with_inode(Inode::Nothing)(bundle).then(|bundle| {
+                    let path = bundle.directory().join("config.json");
+                    std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+                })
+            },
+        )
+        .crun("reads it without an end"),
+        row("no bundle", &not_found("nosuch/config.json"), |bundle| bundle).command(&[
             "create",
             "--bundle",
             "{bundle}/nosuch",
             "{id}",
         ]),
-        row("the bundle is a file", "open(\"{bundle}/config.json/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): not a directory", |bundle| bundle).command(&[
-            "create",
-            "--bundle",
-            "{bundle}/config.json",
-            "{id}",
-        ]),
-        row("the bundle's name is too long", "open(\"/{*}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): file name too long", |bundle| {
-            Setting::from(bundle).options(&["--bundle", &format!("/{}", "x".repeat(256))])
-        }),
+        row(
+            "the bundle is a file",
+            &unopened("config.json/config.json", "not a directory"),
+            |bundle| bundle,
+        )
+        .command(&["create", "--bundle", "{bundle}/config.json", "{id}"]),
+        row(
+            "the bundle's name is too long",
+            "open(\"/{*}/config.json\", O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC): file name too long",
+            |bundle| Setting::from(bundle).options(&["--bundle", &format!("/{}", "x".repeat(256))]),
+        ),
     ]);
 }
 

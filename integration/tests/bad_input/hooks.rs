@@ -9,6 +9,9 @@ use super::{CREATE, RUN, Row, START, check, row};
 
 const CREATE_KINDS: [&str; 3] = ["prestart", "createRuntime", "createContainer"];
 
+/// What crun does for a hook that it runs itself.
+const OTHER_CODE: &str = "exits with 255 if a hook fails, or leaves what it has started";
+
 /// A hook that is a shell script of the host. `{bundle}` and `{id}` are put in.
 fn shell(script: &str) -> Value {
     json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] })
@@ -44,7 +47,8 @@ fn waits_for_output(rows: Vec<Row>) -> impl Iterator<Item = Row> {
 fn each(name: &str, why: &str, value: Value) -> Vec<Row> {
     let of = |kind| {
         let message = format!("{{start}}: error running {kind} hook #0: {why}");
-        row(&format!("{kind}: {name}"), &message, hook(kind, value.clone()))
+        let row = row(&format!("{kind}: {name}"), &message, hook(kind, value.clone()));
+        if kind == "createContainer" { row } else { row.crun(OTHER_CODE) }
     };
     CREATE_KINDS.into_iter().map(of).collect()
 }
@@ -59,14 +63,20 @@ fn hooks_that_fail() {
     ));
     rows.extend(each("a signal", "signal 9, stdout: , stderr: ", shell("kill -KILL $$")));
     for kind in &CREATE_KINDS[..2] {
-        rows.push(row(&format!("{kind}: no such file"), &format!("{{start}}: error running {kind} hook #0: exec: \"/nonexistent\": stat /nonexistent: no such file or directory"), hook(kind, path("/nonexistent"))));
-        rows.push(row(
-            &format!("{kind}: a directory"),
-            &format!("{{start}}: error running {kind} hook #0: exec: \"/etc\": is a directory"),
-            hook(kind, path("/etc")),
-        ));
+        let of = |name: &str, why: &str, value| {
+            let message = format!("{{start}}: error running {kind} hook #0: exec: {why}");
+            row(&format!("{kind}: {name}"), &message, hook(kind, value)).crun(OTHER_CODE)
+        };
+        let missing = "\"/nonexistent\": stat /nonexistent: no such file or directory";
+        rows.push(of("no such file", missing, path("/nonexistent")));
+        rows.push(of("a directory", "\"/etc\": is a directory", path("/etc")));
     }
-    rows.push(row("createContainer: no such file", "{start}: error running createContainer hook #0: exec: \"/nonexistent\": no such file or directory", hook("createContainer", path("/nonexistent"))));
+    rows.push(row(
+        "createContainer: no such file",
+        "{start}: error running createContainer hook #0: \
+         exec: \"/nonexistent\": no such file or directory",
+        hook("createContainer", path("/nonexistent")),
+    ));
     rows.push(row(
         "createContainer: a directory",
         "{start}: error running createContainer hook #0: exec: \"/etc\": permission denied",
@@ -88,6 +98,7 @@ fn hooks_that_fail() {
             "{start}: error running createRuntime hook #0: exit status 4, stdout: , stderr: ",
             hook("createRuntime", shell("exit 4")),
         )
+        .crun(OTHER_CODE)
         .command(RUN),
     );
     rows.push(
@@ -99,6 +110,7 @@ fn hooks_that_fail() {
                 json!({ "path": "/bin/sh", "args": ["sh", "-c", "exit 4"], "env": ["PATH=/bin"] }),
             ),
         )
+        .crun("start has returned before the hook fails")
         .runc("start has returned before the hook fails")
         .after(&[CREATE])
         .command(START),
@@ -112,9 +124,16 @@ fn hooks_that_fail() {
         .command(RUN),
     );
     rows.push(
-        row("startContainer: no such file", "error running startContainer hook #0: exec: \"/nonexistent\": no such file or directory", hook("startContainer", path("/nonexistent"))).runc("start has returned before the hook fails")
-            .after(&[CREATE])
-            .command(START),
+        row(
+            "startContainer: no such file",
+            "error running startContainer hook #0: \
+         exec: \"/nonexistent\": no such file or directory",
+            hook("startContainer", path("/nonexistent")),
+        )
+        .crun("start has returned before the hook fails")
+        .runc("start has returned before the hook fails")
+        .after(&[CREATE])
+        .command(START),
     );
     rows.push(
         row(
@@ -122,19 +141,24 @@ fn hooks_that_fail() {
             "error running poststart hook #0: exit status 4, stdout: , stderr: ",
             hook("poststart", shell("exit 4")),
         )
+        .crun("1.8.1 ignores the failure")
         .after(&[CREATE])
         .command(START),
     );
     rows.push(row("poststop: exit 4", "", hook("poststop", shell("exit 4"))).command(RUN).code(0));
-    rows.push(row(
-        "the second fails",
-        "{start}: error running createRuntime hook #1: exit status 2, stdout: , stderr: ",
-        |bundle: Bundle| {
-            bundle.edit(|config| {
-                config["hooks"] = json!({ "createRuntime": [shell("exit 0"), shell("exit 2")] });
-            })
-        },
-    ));
+    rows.push(
+        row(
+            "the second fails",
+            "{start}: error running createRuntime hook #1: exit status 2, stdout: , stderr: ",
+            |bundle: Bundle| {
+                bundle.edit(|config| {
+                    config["hooks"] =
+                        json!({ "createRuntime": [shell("exit 0"), shell("exit 2")] });
+                })
+            },
+        )
+        .crun(OTHER_CODE),
+    );
     check(&rows);
 }
 
@@ -165,6 +189,7 @@ fn hooks_that_hang() {
                 json!({ "path": "/bin/sleep", "args": ["sleep", "4714"], "timeout": 1 }),
             ),
         )
+        .crun("start has returned before the hook is killed")
         .runc("start has returned before the hook is killed")
         .after(&[CREATE])
         .command(START),
@@ -175,12 +200,14 @@ fn hooks_that_hang() {
             "error running poststart hook #0: hook ran past specified timeout of 1.0s",
             hook("poststart", with_timeout("sleep 4714")),
         )
+        .crun("1.8.1 leaves what a hook has started")
         .runc("waits for grandchildren that keep the output open")
         .after(&[CREATE])
         .command(START),
     );
     rows.push(
         row("poststop: hangs", "", hook("poststop", with_timeout("sleep 4714")))
+            .crun("1.8.1 leaves what a hook has started")
             .runc("waits for grandchildren that keep the output open")
             .command(RUN)
             .code(0),
@@ -229,7 +256,7 @@ fn hooks_that_do_harm() {
                 "createRuntime",
                 shell("kill -KILL $(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); exit 1"),
             ),
-        ),
+        ).crun(OTHER_CODE),
         row(
             "createContainer: kills the runtime's child",
             "{start}: error running createContainer hook #0: exit status 3, stdout: , stderr: ",
@@ -256,7 +283,7 @@ fn hooks_that_do_harm() {
                 "createRuntime",
                 shell("{runtime} --root {bundle}/state state {id} | grep -q creating"),
             ),
-        )
+        ).crun("1.8.1 knows no container before it is created")
         .runc("1.1.5 knows no container before it is created")
         .command(RUN)
         .code(0),
@@ -264,12 +291,12 @@ fn hooks_that_do_harm() {
             "createRuntime: kills by the runtime",
             "{start}: error running createRuntime hook #0: exit status 1, stdout: , stderr: {*} level=error msg=\\\"container not running\\\"\\n",
             hook("createRuntime", shell("{runtime} --root {bundle}/state kill {id} KILL")),
-        ),
+        ).crun(OTHER_CODE),
         row(
             "createRuntime: starts the container",
             "{start}: error running createRuntime hook #0: hook ran past specified timeout of 1.0s",
             hook("createRuntime", with_timeout("{runtime} --root {bundle}/state start {id}")),
-        )
+        ).crun(OTHER_CODE)
         .waits(Duration::from_secs(1)),
     ]);
 }

@@ -41,11 +41,14 @@ pub(crate) const CREATE: &[&str] = &["create", "--bundle", "{bundle}", "{id}"];
 pub(crate) const RUN: &[&str] = &["run", "--bundle", "{bundle}", "{id}"];
 pub(crate) const START: &[&str] = &["start", "{id}"];
 
+/// Changes how the runtime is called.
+type Change = dyn Fn(&mut Command) -> &mut Command;
+
 /// A bad input, ready to be tried.
 pub(crate) struct Setting {
     // Dropped before the bundle, which is removed then.
     kept: Vec<Box<dyn Any>>,
-    changes: Vec<Box<dyn Fn(&mut Command) -> &mut Command>>,
+    changes: Vec<Box<Change>>,
     pub(crate) bundle: Bundle,
 }
 

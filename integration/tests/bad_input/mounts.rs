@@ -121,6 +121,7 @@ fn file_systems_and_options() {
             "",
             mount("/opt", "ramfs", "ramfs", &["tmpcopyup"]),
         )
+        .crun("refuses it")
         .code(0),
         row(
             "a remount of nothing",

@@ -90,6 +90,7 @@ fn paths() {
             "{start}: linux.namespaces[4].path: {bundle}/net is not a network namespace",
             joins_inode(Inode::Fifo),
         )
+        .crun("waits for a writer")
         .runc("waits for a writer"),
         row(
             "a socket",
@@ -135,7 +136,8 @@ fn paths() {
             bundle.edit(|config| {
                 array(config, "/linux/namespaces").push(json!({ "type": "pid" }));
             })
-        }),
+        })
+        .crun("1.8.1 takes it"),
         row(
             "a new user namespace without mappings",
             "{bundle}/config.json: {*}",

@@ -117,7 +117,8 @@ fn programs() {
                     fs::set_permissions(bundle.rootfs("bin/bad"), mode).unwrap();
                 })
             },
-        ),
+        )
+        .crun("finds out at the execve, after start"),
     ]);
 }
 
@@ -128,10 +129,12 @@ fn formats() {
     check(&[
         start(
             row("no bytes, start", "exec /bin/bad: exec format error", bytes(b""))
+                .crun("start has returned before the execve fails")
                 .runc("start has returned before the execve fails"),
         ),
         start(
             row("garbage, start", "exec /bin/bad: exec format error", bytes(b"\x00\x01garbage"))
+                .crun("start has returned before the execve fails")
                 .runc("start has returned before the execve fails"),
         ),
         start(
@@ -140,6 +143,7 @@ fn formats() {
                 "exec /bin/bad: no such file or directory",
                 bytes(b"#!/nosuch\n"),
             )
+            .crun("start has returned before the execve fails")
             .runc("start has returned before the execve fails"),
         ),
         start(
@@ -148,6 +152,7 @@ fn formats() {
                 "exec /bin/bad: permission denied",
                 bytes(b"#!/etc\n"),
             )
+            .crun("start has returned before the execve fails")
             .runc("start has returned before the execve fails"),
         ),
         start(
@@ -156,6 +161,7 @@ fn formats() {
                 "exec /bin/bad: too many levels of symbolic links",
                 bytes(b"#!/bin/bad\n"),
             )
+            .crun("start has returned before the execve fails")
             .runc("start has returned before the execve fails"),
         ),
         start(
@@ -164,6 +170,7 @@ fn formats() {
                 "exec /bin/bad: exec format error",
                 bytes(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"),
             )
+            .crun("start has returned before the execve fails")
             .runc("start has returned before the execve fails"),
         ),
         row("no bytes, run", "exec /bin/bad: exec format error", bytes(b"")).command(RUN),
@@ -189,7 +196,7 @@ fn identities() {
             "a user by name",
             "{bundle}/config.json: process.user: invalid type: string \"root\", expected struct User at line 5 column 13",
             set("/process/user", json!("root")),
-        ),
+        ).crun("1.8.1 takes it for root"),
         row(
             "a user that is not mapped",
             "{bundle}/config.json: process.user.uid: cannot setuid to unmapped uid 5000 in user namespace (allowed: an id that the mappings of the user namespace contain)",
@@ -326,7 +333,7 @@ fn working_directories() {
                 Setting::from(bundle).then(|bundle| {
                     let path = bundle.rootfs("var/cwd");
                     fs::create_dir(&path).unwrap();
-                    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+                    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
                 })
             },
         )
@@ -345,7 +352,7 @@ fn working_directories() {
         .crun("1.8.1 makes such directories, one in the other"),
         row("cwd leads out, and so to the root's own", "", |bundle: Bundle| {
             Setting::from(cwd("/var/cwd")(bundle)).then(|bundle| {
-                symlink("../../../../../../../../etc", bundle.rootfs("var/cwd")).unwrap()
+                symlink("../../../../../../../../etc", bundle.rootfs("var/cwd")).unwrap();
             })
         })
         .code(0),

@@ -69,7 +69,8 @@ fn roots() {
                     symlink("real", bundle.directory().join("rootfs")).unwrap();
                 })
             },
-        ),
+        )
+        .crun("follows it"),
         row(
             "the rootfs is below a file",
             "invalid rootfs: stat {bundle}/config.json/rootfs: not a directory",
@@ -85,6 +86,7 @@ fn roots() {
             "{start}: exec: \"true\": executable file not found in $PATH",
             is(Inode::Directory),
         )
+        .crun("leaves what it has made")
         .runc("leaves what it has made"),
         row(
             "the rootfs is empty and read-only",
@@ -95,7 +97,8 @@ fn roots() {
                 tmpfs.make_readonly();
                 setting.keep(tmpfs)
             },
-        ),
+        )
+        .crun("makes them all the same"),
     ]);
 }
 
@@ -168,7 +171,7 @@ fn every_inode_at_every_path() {
             let row = at(path, inode, "").command(RUN).code(0);
             rows.push(match (path, inode) {
                 ("etc/passwd", Directory) => row.runc("refuses it"),
-                ("etc/passwd", Fifo) => row.runc("waits for a writer"),
+                ("etc/passwd", Fifo) => row.runc("waits for a writer").crun("waits for a writer"),
                 _ => row,
             });
         }
@@ -182,8 +185,8 @@ fn every_inode_at_every_path() {
         rows.push(at("etc", inode, "").command(RUN).code(0));
     }
     let home = format!("process.env: look for the home in /etc/passwd: {LOOP}");
-    rows.push(at("etc/passwd", Loop, &home).runc("takes it"));
-    rows.push(at("etc", Loop, &home).runc("takes it"));
+    rows.push(at("etc/passwd", Loop, &home).runc("takes it").crun("takes it"));
+    rows.push(at("etc", Loop, &home).runc("takes it").crun("takes it"));
     rows.push(at("dev", Loop, &format!("mounts[1] /dev: mount on /dev: {LOOP}")));
     rows.push(at("var/masked", Loop, &format!("linux.maskedPaths[0]: mask /var/masked: {LOOP}")));
     let readonly = format!("linux.readonlyPaths[0]: make /var/readonly read-only: {LOOP}");

@@ -24,32 +24,88 @@ fn root(inode: Inode) -> impl Fn(Bundle) -> Setting {
 #[test]
 fn roots() {
     check(&[
-        row("read-only", "mkdirat({bundle}/state, \"{id}\"): read-only file system", |bundle: Bundle| {
-            let setting = Setting::from(bundle);
-            let tmpfs = Tmpfs::new(&setting.bundle.state_root(), "mode=700");
-            tmpfs.make_readonly();
-            setting.keep(tmpfs)
-        })
+        row(
+            "read-only",
+            "mkdirat({bundle}/state, \"{id}\"): read-only file system",
+            |bundle: Bundle| {
+                let setting = Setting::from(bundle);
+                let tmpfs = Tmpfs::new(&setting.bundle.state_root(), "mode=700");
+                tmpfs.make_readonly();
+                setting.keep(tmpfs)
+            },
+        )
         .never_again(),
-        row("without an inode", "mkdirat({bundle}/state, \"{id}\"): no space left on device", on("mode=700,nr_inodes=1")).never_again(),
-        row("with one inode", "state of container {id}: symlinkat(\"cgroups\"): no space left on device", on("mode=700,nr_inodes=2")).never_again(),
-        row("with two inodes", "state of container {id}: openat(\"record.json\", O_CREAT): no space left on device", on("mode=700,nr_inodes=3")).never_again(),
-        row("with three inodes", "bind of the gate: no space left on device", on("mode=700,nr_inodes=4")).runc("has fewer files").never_again(),
-        row("with four inodes", "{start}: state of container {id}: openat(\"record.json.next\", O_CREAT): no space left on device", on("mode=700,nr_inodes=5")).runc("has fewer files").never_again(),
-        row("a file", "state root: open(\"{bundle}/state\"): not a directory", root(Inode::File)).never_again(),
-        row("a FIFO", "state root: open(\"{bundle}/state\"): not a directory", root(Inode::Fifo)).never_again(),
-        row("a loop of links", "state root: open(\"{bundle}/state\"): too many levels of symbolic links", root(Inode::Loop)).never_again(),
-        row("others may write to it", "state root {bundle}/state: others may write to it: mode 0777", |bundle: Bundle| {
-            Setting::from(bundle).then(|bundle| {
-                fs::set_permissions(bundle.state_root(), fs::Permissions::from_mode(0o777))
-                    .unwrap();
-            })
-        }).runc("takes it")
+        row(
+            "without an inode",
+            "mkdirat({bundle}/state, \"{id}\"): no space left on device",
+            on("mode=700,nr_inodes=1"),
+        )
         .never_again(),
-        row("somebody else's", "state root {bundle}/state: it belongs to uid 1000, and we are 0", |bundle: Bundle| {
-            Setting::from(bundle)
-                .then(|bundle| chown(bundle.state_root(), Some(1000), Some(1000)).unwrap())
-        }).runc("takes it")
+        row(
+            "with one inode",
+            "state of container {id}: \
+         symlinkat(\"cgroups\"): no space left on device",
+            on("mode=700,nr_inodes=2"),
+        )
+        .crun("leaves its state")
+        .never_again(),
+        row(
+            "with two inodes",
+            "state of container {id}: \
+         openat(\"record.json\", O_CREAT): no space left on device",
+            on("mode=700,nr_inodes=3"),
+        )
+        .crun("leaves its state")
+        .never_again(),
+        row(
+            "with three inodes",
+            "bind of the gate: no space left on device",
+            on("mode=700,nr_inodes=4"),
+        )
+        .runc("has fewer files")
+        .never_again(),
+        row(
+            "with four inodes",
+            "{start}: state of container {id}: \
+         openat(\"record.json.next\", O_CREAT): no space left on device",
+            on("mode=700,nr_inodes=5"),
+        )
+        .crun("has fewer files")
+        .runc("has fewer files")
+        .never_again(),
+        row("a file", "state root: open(\"{bundle}/state\"): not a directory", root(Inode::File))
+            .never_again(),
+        row("a FIFO", "state root: open(\"{bundle}/state\"): not a directory", root(Inode::Fifo))
+            .never_again(),
+        row(
+            "a loop of links",
+            "state root: open(\"{bundle}/state\"): too many levels of symbolic links",
+            root(Inode::Loop),
+        )
+        .never_again(),
+        row(
+            "others may write to it",
+            "state root {bundle}/state: others may write to it: mode 0777",
+            |bundle: Bundle| {
+                Setting::from(bundle).then(|bundle| {
+                    fs::set_permissions(bundle.state_root(), fs::Permissions::from_mode(0o777))
+                        .unwrap();
+                })
+            },
+        )
+        .crun("takes it")
+        .runc("takes it")
+        .never_again(),
+        row(
+            "somebody else's",
+            "state root {bundle}/state: it belongs to uid 1000, and we are 0",
+            |bundle: Bundle| {
+                Setting::from(bundle)
+                    .then(|bundle| chown(bundle.state_root(), Some(1000), Some(1000)).unwrap())
+            },
+        )
+        .crun("takes it")
+        .runc("takes it")
         .never_again(),
     ]);
 }
@@ -70,6 +126,7 @@ fn a_full_root() {
             setting
         },
     )
+    .crun("leaves its state")
     .never_again()]);
 }
 
@@ -134,6 +191,7 @@ fn what_each_status_refuses() {
         .after(&[CREATE, START])
         .command(&["delete", "{id}"]),
         row("running: an unknown signal", "unknown signal \"NOSUCH\"", sleeping)
+            .crun("1.8.1 takes a signal that it does not know")
             .after(&[CREATE, START])
             .command(&["kill", "{id}", "NOSUCH"]),
         row(
@@ -144,6 +202,7 @@ fn what_each_status_refuses() {
         .after(&[CREATE, START])
         .command(&["kill", "{id}", "99"]),
         row("running: a signal with a tail", "unknown signal \"9x\"", sleeping)
+            .crun("1.8.1 takes a signal that it does not know")
             .after(&[CREATE, START])
             .command(&["kill", "{id}", "9x"]),
         row(
