@@ -44,7 +44,7 @@ fn roots() {
         row(
             "with one inode",
             "state of container {id}: \
-         symlinkat(\"cgroups\"): no space left on device",
+             symlinkat(\"cgroups\"): no space left on device",
             on("mode=700,nr_inodes=2"),
         )
         .crun("leaves its state")
@@ -52,7 +52,7 @@ fn roots() {
         row(
             "with two inodes",
             "state of container {id}: \
-         openat(\"record.json\", O_CREAT): no space left on device",
+             openat(\"record.json\", O_CREAT): no space left on device",
             on("mode=700,nr_inodes=3"),
         )
         .crun("leaves its state")
@@ -67,7 +67,7 @@ fn roots() {
         row(
             "with four inodes",
             "{start}: state of container {id}: \
-         openat(\"record.json.next\", O_CREAT): no space left on device",
+             openat(\"record.json.next\", O_CREAT): no space left on device",
             on("mode=700,nr_inodes=5"),
         )
         .crun("has fewer files")
