@@ -208,32 +208,17 @@ fn devices_that_are_something_else() {
             Setting::from(bundle).then(|bundle| put(&bundle.rootfs("dev").join(name), inode))
         }
     };
+    let other = |name, inode| {
+        let why = "there is a file of another type or device";
+        let message = format!("{{start}}: linux.devices: make device /dev/{name}: {why}");
+        row(&format!("/dev/{name} is a {inode:?}"), &message, dev(name, inode))
+    };
     let rows = [
-        row(
-            "/dev/null is a file",
-            "{start}: linux.devices: make device /dev/null: there is a file of another type or device",
-            dev("null", Inode::File),
-        ),
-        row(
-            "/dev/null is a directory",
-            "{start}: linux.devices: make device /dev/null: there is a file of another type or device",
-            dev("null", Inode::Directory),
-        ),
-        row(
-            "/dev/null is a FIFO",
-            "{start}: linux.devices: make device /dev/null: there is a file of another type or device",
-            dev("null", Inode::Fifo),
-        ),
-        row(
-            "/dev/null is another device",
-            "{start}: linux.devices: make device /dev/null: there is a file of another type or device",
-            dev("null", Inode::Device),
-        ),
-        row(
-            "/dev/tty is a loop of links",
-            "{start}: linux.devices: make device /dev/tty: there is a file of another type or device",
-            dev("tty", Inode::Loop),
-        ),
+        other("null", Inode::File),
+        other("null", Inode::Directory),
+        other("null", Inode::Fifo),
+        other("null", Inode::Device),
+        other("tty", Inode::Loop),
     ];
     check(&rows.map(|row| row.runc(TAKES).crun(TAKES)));
 }
