@@ -87,7 +87,7 @@ fn console(inode: Inode) -> impl Fn(Bundle) -> Setting {
 
 #[test]
 fn consoles() {
-    check(&[
+    let rows = [
         row(
             "/dev/console is a directory",
             "{start}: process.terminal: make the terminal: move_mount (/dev/console): is a directory",
@@ -103,5 +103,7 @@ fn consoles() {
             "{start}: process.terminal: make the terminal: openat2 (/dev/console): too many levels of symbolic links",
             console(Inode::Dangling),
         ),
-    ]);
+    ];
+    let leaves = "leaves what it has made in the root filesystem";
+    check(&rows.map(|row| row.runc(leaves).crun(leaves)));
 }
