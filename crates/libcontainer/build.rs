@@ -10,6 +10,8 @@ const SOURCES: [&str; 4] =
     ["init", "src/plan/format.rs", "src/plan/operation.rs", "src/plan/protocol.rs"];
 
 fn main() -> Result<(), String> {
+    // cargo-fuzz sets it.
+    println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
     }

@@ -7,7 +7,7 @@ use super::format::{self, Header, Instructions, Operation, Reader, Record, Text}
 use super::protocol::{Cause, Fault, StatusPage};
 use super::slots::Slots;
 use super::{
-    copy_up, filesystem, flags, hook, identity, keyring, made, memory, mounts, namespaces,
+    check, copy_up, filesystem, flags, hook, identity, keyring, made, memory, mounts, namespaces,
     numbers as nr, procfs, program, rootfs, sys, terminal,
 };
 
@@ -86,7 +86,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>)> {
     let status = memory::map_status(descriptors[1])?;
     made::tell_to(status);
     let (header, reader) = Header::decode(image).ok_or(Fault::of(Cause::BadPlan))?;
-    if header.received as usize != count - 2 {
+    if header.received as usize != count - 2 || !check::plan(&header, reader) {
         return Err(Fault::of(Cause::BadPlan));
     }
     close_foreign(&header, control, &descriptors[..count])?;

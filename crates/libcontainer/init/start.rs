@@ -6,6 +6,7 @@
 #![no_std]
 #![no_main]
 
+mod check;
 mod control;
 mod copy_up;
 mod entry;

@@ -1,6 +1,8 @@
 //! Init's modules once more, for their unit tests: the program itself is built by the build script, from
 //! the same files, and has no test harness.
 
+#[path = "../init/check.rs"]
+pub(crate) mod check;
 #[path = "../init/control.rs"]
 pub(crate) mod control;
 #[path = "../init/copy_up.rs"]

@@ -244,3 +244,63 @@ impl Drop for Init {
         self.finish();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use super::*;
+    use crate::plan::format::{HEADER, Operation, Text};
+    use crate::plan::protocol::{Cause, Fault, Message};
+    use crate::plan::{Hook, HookKind, Image};
+    use crate::sys::probe::memfd_exec;
+
+    fn plan() -> Plan {
+        let hook = Hook {
+            kind: HookKind::Prestart,
+            index: 0,
+            path: "/bin/false".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            timeout: None,
+        };
+        Plan::of_hook(&hook, Path::new("/")).unwrap()
+    }
+
+    /// What init says first about an image, whose header is made to fit.
+    fn said_first(mut image: Vec<u8>) -> Box<Message> {
+        let length = u32::try_from(image.len()).unwrap();
+        image[8..12].copy_from_slice(&length.to_le_bytes());
+        let plan = Plan { image: Image::of(&image), ..plan() };
+        let stdio = [(); 3].map(|()| OwnedFd::from(File::open("/dev/null").unwrap()));
+        let directory = tempfile::tempdir().unwrap();
+        let directory = File::open(directory.path()).unwrap();
+        let executable = Executable::new(memfd_exec(), directory.as_fd()).unwrap();
+        let streams = Streams { gate: None, stdio: Some(&stdio), cgroup: None };
+        let init = spawn(&plan, &executable, &streams).unwrap();
+        match hear(init.control.as_fd()).unwrap() {
+            Heard::Message(message, _) => message,
+            Heard::HungUp => panic!("init has said nothing"),
+        }
+    }
+
+    #[test]
+    fn init_does_nothing_of_a_plan_that_is_broken_further_on() {
+        let plan = plan();
+        let (header, records) = plan.image.bytes().split_at(HEADER);
+        // An operation that can be heard.
+        let mut speaks = Vec::new();
+        Operation::RuntimeHooks {}.encode(Text::from_c_str(c"x"), &mut speaks);
+        let length = u32::try_from(speaks.len()).unwrap().to_le_bytes();
+        let begin = [header, &length, &speaks].concat();
+        let whole = [&begin, records].concat();
+        assert_eq!(said_first(whole.clone()).kind, Kind::RuntimeHooks as u32);
+        let cut = whole[..whole.len() - 1].to_vec();
+        for broken in [begin, cut, [whole, vec![0]].concat()] {
+            let message = said_first(broken);
+            assert_eq!((message.kind, message.a), (Kind::Failed as u32, 0));
+            assert_eq!(message.fault, Fault::of(Cause::BadPlan));
+        }
+    }
+}

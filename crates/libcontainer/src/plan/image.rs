@@ -121,6 +121,12 @@ impl Builder {
 pub(crate) struct Image(Vec<u8>);
 
 impl Image {
+    /// Bytes that may be an image.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

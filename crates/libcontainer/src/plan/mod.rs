@@ -20,8 +20,10 @@ mod process;
 #[cfg_attr(not(test), allow(dead_code, reason = "some of it is for init alone"))]
 pub(crate) mod protocol;
 mod root;
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "most of it is for the unit tests"))]
+#[allow(clippy::panic, clippy::unwrap_used, reason = "what fails a test")]
+pub(crate) mod tests;
 mod text;
 mod words;
 

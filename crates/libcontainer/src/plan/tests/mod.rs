@@ -1,7 +1,8 @@
 //! What the tests of plans share: hosts that are made by hand, and the fixtures.
 
-mod format;
-mod order;
+pub(crate) mod format;
+pub(crate) mod order;
+#[cfg(test)]
 mod snapshots;
 
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+#[cfg(test)]
 pub(super) use self::format::Sample;
 use super::{Plan, Request, compile};
 use crate::cgroup::{Hierarchy, Layout, Unified};
@@ -18,7 +20,7 @@ use crate::error::Result;
 use crate::host::{HostCapabilities, HostFacts, KernelFeatures, SecurityModules};
 
 /// A current kernel, a caller with all capabilities.
-pub(super) fn host(cgroup: Layout) -> HostFacts {
+pub(crate) fn host(cgroup: Layout) -> HostFacts {
     let all = u64::MAX >> 23;
     HostFacts {
         kernel: KernelFeatures {
@@ -44,12 +46,12 @@ fn unified(mountpoint: &str) -> Unified {
 }
 
 /// cgroup v2 alone.
-pub(super) fn v2() -> Layout {
+pub(crate) fn v2() -> Layout {
     Layout::V2(unified("/sys/fs/cgroup"))
 }
 
 /// Nine v1 hierarchies, and the v2 one beside them.
-pub(super) fn hybrid() -> Layout {
+pub(crate) fn hybrid() -> Layout {
     let shared = ["cpuset", "cpu,cpuacct", "memory", "devices", "freezer", "net_cls,net_prio"];
     let controllers = shared.into_iter().chain(["blkio", "pids"]);
     let hierarchy = |name: &str, controllers: Vec<String>, named: Option<&str>| Hierarchy {
@@ -67,7 +69,7 @@ pub(super) fn hybrid() -> Layout {
 }
 
 /// The names of all fixtures, sorted.
-pub(super) fn fixtures() -> Vec<String> {
+pub(crate) fn fixtures() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -78,18 +80,18 @@ pub(super) fn fixtures() -> Vec<String> {
     names
 }
 
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-pub(super) fn fixture(name: &str) -> Value {
+pub(crate) fn fixture(name: &str) -> Value {
     let bytes = fs::read(directory().join(name).with_extension("json")).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
 /// The configuration without what this version refuses, and without the resources that this host can't
 /// limit; and the refusals if there were some.
-pub(super) fn supported(mut json: Value, facts: &HostFacts) -> (Config, Option<String>) {
+pub(crate) fn supported(mut json: Value, facts: &HostFacts) -> (Config, Option<String>) {
     let mut refused = Vec::new();
     if let Err(error) = load(&json) {
         remove(&mut json, &error.to_string());
@@ -132,7 +134,7 @@ pub(super) fn load(json: &Value) -> Result<Config> {
 }
 
 /// Compiles for a container that inherits the streams of its caller.
-pub(super) fn plan(config: &Config, facts: &HostFacts) -> Result<Plan> {
+pub(crate) fn plan(config: &Config, facts: &HostFacts) -> Result<Plan> {
     let request = Request {
         id: "box",
         bundle: Path::new("/bundle"),
