@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -97,7 +97,7 @@ impl<'a> Hooks<'a> {
         let (mut output, [out, err]) = Output::pipes()?;
         let stdio = [self.stdin(hook, pid)?, out, err];
         let plan = Plan::of_hook(hook, &self.intent.bundle)?;
-        let deadline = hook.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = hook.deadline();
         let streams = Streams { gate: None, stdio: Some(&stdio), cgroup: None };
         let unprepared = || Error::new(ErrorKind::Internal, format!("{hook} was not prepared"));
         let executable = self.executable.as_ref().ok_or_else(unprepared)?;

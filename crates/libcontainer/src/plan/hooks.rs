@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,11 @@ pub(crate) struct Hook {
 }
 
 impl Hook {
+    /// When it must have ended, if it is run now. A time that no clock reaches is none.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
     /// `hooks.createRuntime[0]`.
     pub(crate) fn property(&self) -> String {
         format!("hooks.{}[{}]", self.kind.name(), self.index)
@@ -178,5 +183,30 @@ impl Plan {
             rootfs: PathBuf::new(),
             warnings: Vec::new(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_reaches_is_no_deadline() {
+        for (timeout, is_one) in [
+            (None, false),
+            (Some(Duration::from_secs(1)), true),
+            (Some(Duration::from_secs(i64::MAX.unsigned_abs())), false),
+            (Some(Duration::MAX), false),
+        ] {
+            let hook = Hook {
+                kind: HookKind::Poststop,
+                index: 0,
+                path: "/bin/true".into(),
+                arguments: Vec::new(),
+                environment: Vec::new(),
+                timeout,
+            };
+            assert_eq!(hook.deadline().is_some(), is_one, "{timeout:?}");
+        }
     }
 }
