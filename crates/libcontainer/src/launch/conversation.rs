@@ -65,13 +65,14 @@ fn receive(socket: BorrowedFd<'_>, how: MsgFlags) -> Result<Received> {
         let flags = how | MsgFlags::MSG_CMSG_CLOEXEC;
         match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags) {
             Ok(message) => {
-                let fd = message.cmsgs().ok().and_then(|mut messages| {
-                    messages.find_map(|message| match message {
-                        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-                        _ => None,
-                    })
-                });
-                break (message.bytes, fd);
+                // The padding has room for a second one, which must not stay open either.
+                let fds =
+                    message.cmsgs().ok().into_iter().flatten().flat_map(|message| match message {
+                        ControlMessageOwned::ScmRights(fds) => fds,
+                        _ => Vec::new(),
+                    });
+                let fds: Vec<OwnedFd> = fds.map(crate::sys::own).collect();
+                break (message.bytes, fds.into_iter().next());
             }
             Err(Errno::EINTR) => {}
             // Init was killed with a word of ours unread.
@@ -83,10 +84,43 @@ fn receive(socket: BorrowedFd<'_>, how: MsgFlags) -> Result<Received> {
             Err(errno) => return Err(Error::os("recvmsg from init", errno as i32)),
         }
     };
-    let fd = fd.map(crate::sys::own);
     match length {
         0 => Ok(Received::HungUp),
         MESSAGE => Ok(Received::Message(Box::new(Message::from_bytes(&bytes)), fd)),
         _ => Err(Error::new(ErrorKind::Internal, format!("init sent a message of {length} bytes"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::time::{Duration, Instant};
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use nix::unistd::pipe2;
+
+    use super::*;
+    use crate::process::poll_until;
+
+    /// The room for the control message of one descriptor is that for two: it is aligned.
+    #[test]
+    fn of_two_descriptors_that_come_along_one_is_kept_and_none_is_leaked() {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let along = [ours.as_raw_fd(), write.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&along)];
+        let message = [IoSlice::new(&[0; MESSAGE])];
+        let fd = theirs.as_raw_fd();
+        sendmsg::<UnixAddr>(fd, &message, &rights, MsgFlags::empty(), None).unwrap();
+        let Received::Message(_, Some(kept)) = hear(ours.as_fd()).unwrap() else {
+            panic!("no message with a descriptor");
+        };
+        drop((write, kept));
+        // The pipe hangs up when nobody can write to it any more.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let events = poll_until(read.as_fd(), PollFlags::empty(), Some(deadline)).unwrap();
+        assert_eq!(events, PollFlags::POLLHUP);
     }
 }
