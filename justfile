@@ -29,6 +29,20 @@ test *filter: build
 test-long *filter: build
     bash scripts/requirements.sh test
     LONG=1 cargo test --locked --workspace -- {{ filter }}
+    @if cargo +nightly --version > /dev/null 2>&1; then {{ just_executable() }} fuzz; \
+    else echo "skipped: fuzzing needs a nightly compiler"; fi
+
+# With a nightly compiler and g++. It finds what fuzz/artifacts has then, and the corpora grow with each run.
+# Put what must hold for any bytes to a fuzzer, each target for so many SECONDS.
+fuzz seconds="600":
+    @command -v cargo-fuzz > /dev/null || (cd / && cargo install --locked cargo-fuzz)
+    @mkdir -p fuzz/corpus/config
+    @for file in fixtures/*.json fixtures/bad/*.json; do cp "$file" "fuzz/corpus/config/${file//\//-}"; done
+    @failed=0; for target in $(cargo +nightly fuzz list); do \
+        echo "fuzzing $target"; \
+        cargo +nightly fuzz run --sanitizer none "$target" -- -max_total_time={{ seconds }} \
+            -timeout=10 -max_len=16384 -len_control=0 -verbosity=0 -print_final_stats=1 || failed=1; \
+    done; exit "$failed"
 
 # Run the end-to-end tests against the peers, to see that the expectations are honest.
 test-peers *filter:

@@ -46,7 +46,7 @@ fn directory(from: i32, to: i32, level: usize) -> sys::Result<()> {
 }
 
 /// The name of the first entry (struct linux_dirent64), and the entries behind it.
-fn first_name(entries: &[u8]) -> Option<(Text<'_>, &[u8])> {
+pub(crate) fn first_name(entries: &[u8]) -> Option<(Text<'_>, &[u8])> {
     const LENGTH: usize = 16;
     const NAME: usize = 19;
     let length = entries.get(LENGTH..LENGTH + 2)?;

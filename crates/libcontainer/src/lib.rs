@@ -29,8 +29,12 @@ pub mod config;
 pub mod container;
 mod error;
 pub mod features;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::panic, clippy::unwrap_used, reason = "what fails a test")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 #[allow(
     dead_code,
     reason = "the tests call parts; that all is used is seen where the program is built"

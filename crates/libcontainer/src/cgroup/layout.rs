@@ -101,6 +101,12 @@ fn parse(
     })
 }
 
+/// The layout of these contents, with everything in the mount table visible.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn layout_of(mountinfo: &[u8], proc_cgroup: &[u8]) -> Result<Layout> {
+    parse(mountinfo, proc_cgroup, |_| true)
+}
+
 fn own_unified(proc_cgroup: &[u8]) -> Result<PathBuf> {
     memberships(proc_cgroup)?
         .into_iter()

@@ -32,7 +32,11 @@ pub(crate) use devices::{DeviceRule, rules};
 #[cfg(test)]
 pub(crate) use kill::pids;
 pub(crate) use kill::{kill_all, thaw_v1};
+#[cfg(any(test, fuzzing))]
+pub(crate) use layout::layout_of;
 pub(crate) use limits::{Limit, limits};
+#[cfg(any(test, fuzzing))]
+pub(crate) use limits::{covers, members};
 pub(crate) use placement::{Place, Placement, place};
 pub(crate) use remove::{destroy, remove, withdraw};
 

@@ -67,7 +67,7 @@ impl Place {
     }
 
     /// Checks what a state record has brought back, before anything is removed by it.
-    pub(super) fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<()> {
         let mut names = self.below.components();
         let is_below = names.clone().next().is_some()
             && names.all(|name| matches!(name, Component::Normal(_)));

@@ -27,7 +27,10 @@ mod exit;
 mod stat;
 
 pub(crate) use exit::exit_status;
+#[cfg(not(any(test, fuzzing)))]
 use stat::Stat;
+#[cfg(any(test, fuzzing))]
+pub(crate) use stat::Stat;
 
 /// The file system of pidfds since Linux 6.9 (`linux/magic.h`).
 const PID_FS_MAGIC: FsType = FsType(0x5049_4446);

@@ -8,13 +8,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// What we need of `/proc/PID/stat`. Own lines, not those of the procfs crate: that opens the directory
 /// first and reads the kernel's version, three more system calls for the same file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(crate) struct Stat {
     /// Field 3: `Z` is a zombie.
-    pub(super) state: u8,
+    pub(crate) state: u8,
     /// Field 22: clock ticks since boot.
-    pub(super) start_time: u64,
+    pub(crate) start_time: u64,
     /// Field 52: the status word of wait(2), and 0 for those who may not know.
-    pub(super) exit_code: i32,
+    pub(crate) exit_code: i32,
 }
 
 impl Stat {
@@ -32,7 +32,7 @@ impl Stat {
 
     /// The second field, the command in parentheses, is the process's to choose, parentheses and all:
     /// the last one ends it.
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let command_end = text.iter().rposition(|&byte| byte == b')')?;
         let rest = str::from_utf8(text.get(command_end + 1..)?).ok()?;
         // Field 3, the state, is the first of these.

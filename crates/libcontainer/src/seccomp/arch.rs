@@ -14,12 +14,12 @@ pub(super) const X32_BIT: u32 = 0x4000_0000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Machine {
     #[cfg_attr(
-        not(any(test, target_arch = "x86_64")),
+        not(any(test, fuzzing, target_arch = "x86_64")),
         expect(dead_code, reason = "no filter for it here")
     )]
     X86_64,
     #[cfg_attr(
-        not(any(test, target_arch = "aarch64")),
+        not(any(test, fuzzing, target_arch = "aarch64")),
         expect(dead_code, reason = "no filter for it here")
     )]
     Aarch64,

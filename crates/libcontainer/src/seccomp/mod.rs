@@ -13,6 +13,12 @@ mod action;
 mod arch;
 mod decision;
 mod emit;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, reason = "what fails a test")]
+pub(crate) mod random;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "what fails a test")]
+mod reference;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -78,7 +84,7 @@ pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Filter> {
 }
 
 /// The program, of any length.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 fn program(profile: &LinuxSeccomp, machine: Machine) -> Vec<emit::Instruction> {
     Assembler::default().program(&decision::spaces(profile, machine), action::BAD_ARCHITECTURE)
 }

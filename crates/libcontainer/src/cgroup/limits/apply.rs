@@ -205,7 +205,7 @@ fn compare(check: &Check, value: &str, read: &str) -> Result<(), Option<String>>
 }
 
 /// The ranges of a list such as `0,2-3`, in order; none of another notation (`0-10:1/2`, `all`).
-fn members(list: &str) -> Option<Vec<(u32, u32)>> {
+pub(crate) fn members(list: &str) -> Option<Vec<(u32, u32)>> {
     let range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
@@ -217,7 +217,7 @@ fn members(list: &str) -> Option<Vec<(u32, u32)>> {
 }
 
 /// Whether ordered ranges have all from `first` to `last`.
-fn covers(ranges: &[(u32, u32)], first: u32, last: u32) -> bool {
+pub(crate) fn covers(ranges: &[(u32, u32)], first: u32, last: u32) -> bool {
     let mut wanted = first;
     for (from, to) in ranges {
         if *from > wanted {

@@ -9,6 +9,8 @@
 //! cgroup-v2.rst.
 
 mod apply;
+#[cfg(any(test, fuzzing))]
+pub(crate) use apply::{covers, members};
 mod v1;
 mod v2;
 

@@ -4,7 +4,7 @@ use oci_spec::runtime::LinuxNamespaceType;
 
 use super::{fixture, fixtures, host, hybrid, plan, supported, v2};
 use crate::cgroup::Layout;
-use crate::plan::format::{NO_SLOT, Operation as Op, attach};
+use crate::plan::format::{GATE, NO_SLOT, Operation as Op, attach};
 use crate::plan::{Plan, Received};
 
 /// Every fixture on every layout, as far as it can be compiled.
@@ -178,19 +178,25 @@ const BEFORE: &[(&str, Wanted, Wanted)] = &[
     ("created before executed", |op| *op == Op::Gate {}, |op| matches!(op, Op::Execute { .. })),
 ];
 
+/// The rules that a plan has both sides of; panics if one of them is broken.
+pub(crate) fn keeps_the_order(name: &str, plan: &Plan) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    for &(rule, first, second) in BEFORE {
+        let (first, second) = (all(plan, first), all(plan, second));
+        if let (Some(last), Some(next)) = (first.last(), second.first()) {
+            assert!(last < next, "{rule}: {last} is not before {next} in {name}:\n{plan}");
+            kept.push(rule);
+        }
+    }
+    kept
+}
+
 #[test]
 fn what_must_come_before_comes_before() {
-    let plans = plans();
-    for &(rule, first, second) in BEFORE {
-        let mut held = 0;
-        for (name, plan, _) in &plans {
-            let (first, second) = (all(plan, first), all(plan, second));
-            if let (Some(last), Some(next)) = (first.last(), second.first()) {
-                assert!(last < next, "{rule}: {last} is not before {next} in {name}:\n{plan}");
-                held += 1;
-            }
-        }
-        assert!(held > 0, "{rule}: no plan has both");
+    let kept: Vec<_> =
+        plans().iter().flat_map(|(name, plan, _)| keeps_the_order(name, plan)).collect();
+    for (rule, ..) in BEFORE {
+        assert!(kept.contains(rule), "{rule}: no plan has both");
     }
 }
 
@@ -222,8 +228,8 @@ fn in_a_user_namespace_the_host_is_opened_before_its_ids_are_left() {
     assert!(seen > 3);
 }
 
-#[test]
-fn every_plan_does_these_once_and_ends_in_the_program() {
+/// Panics unless a plan does this once, and ends in the program.
+pub(crate) fn does_each_once(name: &str, plan: &Plan) {
     let once: [(&str, Wanted); 9] = [
         ("NotDumpable", |op| matches!(op, Op::NotDumpable {})),
         ("Session", |op| matches!(op, Op::Session {})),
@@ -235,65 +241,74 @@ fn every_plan_does_these_once_and_ends_in_the_program() {
         ("SetCapabilities", |op| matches!(op, Op::SetCapabilities { .. })),
         ("Gate", |op| matches!(op, Op::Gate {})),
     ];
+    for (what, wanted) in once {
+        assert_eq!(all(plan, wanted).len(), 1, "{what} in {name}");
+    }
+    let clones = all(plan, |op| matches!(op, Op::Clone { .. }));
+    assert_eq!(clones.len(), usize::from(plan.two_stages), "{name}");
+    let opened = all(plan, |op| matches!(op, Op::OpenProc { .. }));
+    assert_eq!(opened.len(), all(plan, |op| matches!(op, Op::CloseProc {})).len(), "{name}");
+    let last = plan.image.records().last().unwrap();
+    assert!(matches!(last.operation, Op::Execute { .. }), "{name}");
+}
+
+#[test]
+fn every_plan_does_these_once_and_ends_in_the_program() {
     for (name, plan, _) in plans() {
-        for (what, wanted) in once {
-            assert_eq!(all(&plan, wanted).len(), 1, "{what} in {name}");
-        }
-        assert_eq!(
-            all(&plan, |op| matches!(op, Op::Clone { .. })).len(),
-            usize::from(plan.two_stages)
-        );
-        assert_eq!(
-            all(&plan, |op| matches!(op, Op::OpenProc { .. })).len(),
-            all(&plan, |op| matches!(op, Op::CloseProc {})).len(),
-            "{name}"
-        );
-        let last = plan.image.records().last().unwrap();
-        assert!(matches!(last.operation, Op::Execute { .. }), "{name}");
+        does_each_once(&name, &plan);
     }
 }
 
 /// What init would find out: a slot is used after it is filled, and not after it is emptied.
+pub(crate) fn fills_its_slots(name: &str, plan: &Plan) {
+    let mut full: Vec<u32> = (0..).take(plan.received.len()).collect();
+    for (index, record) in plan.image.records().enumerate() {
+        let operation = record.operation;
+        let used = |slots: &[u32]| {
+            for slot in slots.iter().filter(|&&slot| slot != NO_SLOT) {
+                assert!(full.contains(slot), "{name} {index}: {operation}\n{plan}");
+            }
+        };
+        match operation {
+            Op::OpenTree { slot, .. }
+            | Op::OpenDevice { slot, .. }
+            | Op::Filesystem { slot, .. } => {
+                assert!(!full.contains(&slot), "{name} {index}: {operation}\n{plan}");
+                full.push(slot);
+            }
+            Op::Attach { slot, flags, .. } => {
+                used(&[slot]);
+                if flags & (attach::KEEP | attach::COPY) == 0 {
+                    full.retain(|&kept| kept != slot);
+                }
+            }
+            Op::JoinNamespace { slot, .. } => {
+                used(&[slot]);
+                full.retain(|&kept| kept != slot);
+            }
+            Op::Attributes { slot, .. }
+            | Op::Flags { slot, .. }
+            | Op::CopyMode { slot, .. }
+            | Op::CopyUp { slot, .. }
+            | Op::AttachRoot { slot, .. } => used(&[slot]),
+            Op::Clone { cgroup, .. } => used(&[cgroup]),
+            Op::Mask { null, empty, .. } => used(&[null, empty]),
+            Op::Stdio { first } => {
+                used(&[first, first + 1, first + 2]);
+                full.retain(|kept| !(first..first + 3).contains(kept));
+            }
+            Op::Gate {} => used(&[GATE]),
+            Op::CloseSlots {} => full.retain(|&slot| slot == 0),
+            _ => {}
+        }
+    }
+    assert_eq!(plan.received.first(), Some(&Received::Gate));
+}
+
 #[test]
 fn slots_are_full_when_they_are_used() {
     for (name, plan, _) in plans() {
-        let mut full: Vec<u32> = (0..).take(plan.received.len()).collect();
-        for (index, record) in plan.image.records().enumerate() {
-            let operation = record.operation;
-            let used = |slots: &[u32]| {
-                for slot in slots.iter().filter(|&&slot| slot != NO_SLOT) {
-                    assert!(full.contains(slot), "{name} {index}: {operation}\n{plan}");
-                }
-            };
-            match operation {
-                Op::OpenTree { slot, .. }
-                | Op::OpenDevice { slot, .. }
-                | Op::Filesystem { slot, .. } => {
-                    assert!(!full.contains(&slot), "{name} {index}: {operation}\n{plan}");
-                    full.push(slot);
-                }
-                Op::Attach { slot, flags, .. } => {
-                    used(&[slot]);
-                    if flags & (attach::KEEP | attach::COPY) == 0 {
-                        full.retain(|&kept| kept != slot);
-                    }
-                }
-                Op::JoinNamespace { slot, .. } => {
-                    used(&[slot]);
-                    full.retain(|&kept| kept != slot);
-                }
-                Op::Attributes { slot, .. }
-                | Op::Flags { slot, .. }
-                | Op::CopyMode { slot, .. }
-                | Op::CopyUp { slot, .. }
-                | Op::AttachRoot { slot, .. } => used(&[slot]),
-                Op::Clone { cgroup, .. } => used(&[cgroup]),
-                Op::Mask { null, empty, .. } => used(&[null, empty]),
-                Op::CloseSlots {} => full.retain(|&slot| slot == 0),
-                _ => {}
-            }
-        }
-        assert_eq!(plan.received.first(), Some(&Received::Gate));
+        fills_its_slots(&name, &plan);
     }
 }
 
