@@ -66,6 +66,7 @@ pub(super) fn check(bytes: &[u8]) {
 
 fn check_plan(plan: &Plan) {
     assert!(image::is_accepted(plan.image.bytes()), "{plan}");
+    is_shown(plan);
     keeps_the_order("a plan", plan);
     does_each_once("a plan", plan);
     fills_its_slots("a plan", plan);
@@ -77,4 +78,26 @@ fn check_plan(plan: &Plan) {
         let of_hook = Plan::of_hook(hook, Path::new("/bundle")).unwrap();
         assert!(image::is_accepted(of_hook.image.bytes()), "{of_hook}");
     }
+}
+
+/// Each thing has one line in the text form, whatever strings the configuration has.
+fn is_shown(plan: &Plan) {
+    let host = &plan.host;
+    let maps = host.id_maps.as_ref().map_or(0, |(users, groups)| users.len() + groups.len());
+    let counts = [
+        2,
+        plan.received.len(),
+        host.cgroups.places().count(),
+        host.limits.len(),
+        usize::from(host.cgroup_owner.is_some()),
+        maps,
+        usize::from(host.oom_score_adj.is_some()),
+        host.device_rules.len(),
+        plan.hooks.len(),
+        plan.warnings.len(),
+        plan.image.records().count(),
+    ];
+    let text = plan.to_string();
+    assert_eq!(text.matches('\n').count(), counts.iter().sum::<usize>(), "{text}");
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
 }

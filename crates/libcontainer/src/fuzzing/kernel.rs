@@ -229,11 +229,9 @@ fn entries(bytes: &[u8]) {
     let mut rest = bytes;
     while let Some((name, next)) = first_name(rest) {
         assert!(next.len() < rest.len());
-        let inside = rest[..rest.len() - next.len()]
-            .windows(name.bytes().len())
-            .any(|part| part == name.bytes());
-        assert!(inside || name.bytes().is_empty(), "{name:?} in {}", rest.escape_ascii());
-        assert!(!name.bytes().contains(&0));
+        let entry = &rest[..rest.len() - next.len()];
+        let ended = [name.bytes(), &[0]].concat();
+        assert!(entry.windows(ended.len()).any(|part| part == ended), "{}", entry.escape_ascii());
         rest = next;
     }
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, RngSeed};
 
 use super::{config, edited_config, filter, image, kernel_text, message, state};
+use crate::config::Config;
 use crate::plan::tests::directory;
 
 /// The bytes of all configurations, good and bad.
@@ -56,6 +57,23 @@ fn changed(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn every_configuration_keeps_what_must_hold() {
     configurations().iter().for_each(|bytes| config(bytes));
+}
+
+/// What configurations have broken, as small as they can be.
+#[test]
+fn findings_stay_mended() {
+    for json in [
+        // A line more in the text form.
+        r#"{"ociVersion":"1.0.0","root":{"path":"a\nb"},"process":{"cwd":"/","args":["x"],"user":{}},
+            "linux":{"namespaces":[{"type":"mount"}]}}"#,
+        // A deadline behind the end of time.
+        r#"{"ociVersion":"1.0.0","root":{"path":"/"},"process":{"cwd":"/","args":["x"],"user":{}},
+            "linux":{"namespaces":[{"type":"mount"}]},
+            "hooks":{"poststop":[{"path":"/x","timeout":9223372036854775807}]}}"#,
+    ] {
+        assert!(Config::from_bytes(json.as_bytes()).is_ok(), "{json}");
+        config(json.as_bytes());
+    }
 }
 
 proptest! {

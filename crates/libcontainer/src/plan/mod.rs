@@ -22,7 +22,12 @@ pub(crate) mod protocol;
 mod root;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "most of it is for the unit tests"))]
-#[allow(clippy::panic, clippy::unwrap_used, reason = "what fails a test")]
+#[allow(
+    clippy::panic,
+    clippy::tests_outside_test_module,
+    clippy::unwrap_used,
+    reason = "tests, and what fails one"
+)]
 pub(crate) mod tests;
 mod text;
 mod words;

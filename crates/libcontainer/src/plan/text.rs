@@ -11,17 +11,17 @@ use crate::error::{Error, ErrorKind, errno_text};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "rootfs {}", self.rootfs.display())?;
+        line(f, format_args!("rootfs {}", self.rootfs.display()))?;
         let stages = if self.two_stages { "two stages" } else { "one stage" };
         writeln!(f, "spawn {stages}, new namespaces {}", words::namespaces(self.spawn_flags))?;
         for (slot, received) in self.received.iter().enumerate() {
-            writeln!(f, "slot {slot} {received}")?;
+            line(f, format_args!("slot {slot} {received}"))?;
         }
         for place in self.host.cgroups.places() {
-            writeln!(f, "cgroup {place}")?;
+            line(f, format_args!("cgroup {place}"))?;
         }
         for limit in &self.host.limits {
-            writeln!(f, "limit {limit}")?;
+            line(f, format_args!("limit {limit}"))?;
         }
         if let Some(owner) = self.host.cgroup_owner {
             writeln!(f, "cgroup owner {owner}")?;
@@ -40,10 +40,10 @@ impl fmt::Display for Plan {
             writeln!(f, "device rule {rule}")?;
         }
         for hook in &self.hooks {
-            writeln!(f, "{hook} {}", hook.path.display())?;
+            line(f, format_args!("{hook} {}", hook.path.display()))?;
         }
         for warning in &self.warnings {
-            writeln!(f, "warning {warning}")?;
+            line(f, format_args!("warning {warning}"))?;
         }
         for (index, record) in self.image.records().enumerate() {
             let property = record.property.bytes().escape_ascii().to_string();
@@ -51,6 +51,11 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+/// One line, whatever strings of the configuration are in it.
+fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(f, "{}", printable(text.to_string().as_bytes()))
 }
 
 impl fmt::Display for Received {
