@@ -127,15 +127,17 @@ impl Numbers {
         let action = action::value(entry.action(), entry.errno_ret());
         let rules = rules(entry.args().as_deref().unwrap_or_default(), abi, action);
         for name in entry.names() {
-            let number = abi.number(name);
-            self.newest = self.newest.max(number.unwrap_or(0));
+            let (number, carried) = (abi.number(name), abi.multiplexed(name));
+            // Who names a call knows the one that carries it.
+            let carrier = carried.map_or(0, |(carrier, _)| carrier);
+            self.newest = self.newest.max(number.unwrap_or(0)).max(carrier);
             if action == self.default {
                 continue;
             }
             if let Some(number) = number {
                 self.decide(number, &rules, action);
             }
-            if let Some((carrier, index)) = abi.multiplexed(name) {
+            if let Some((carrier, index)) = carried {
                 let test = Condition { argument: 0, wide: abi.is_wide(), test: Test::Eq(index) };
                 let rule = Rule { conditions: vec![test], action };
                 // The arguments lie in memory, where no filter sees them: what is permitted for some of

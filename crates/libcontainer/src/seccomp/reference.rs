@@ -138,7 +138,8 @@ impl<'p> Reference<'p> {
             Err(Some(())) => return default,
         };
         let names = &self.numbers.iter().find(|(other, _)| *other == abi).unwrap().1;
-        let newest = names.iter().flatten().filter_map(|name| name.0).max().unwrap_or(0);
+        let known = |name: &Name| name.0.max(name.1.map(|(carrier, _)| carrier));
+        let newest = names.iter().flatten().filter_map(known).max().unwrap_or(0);
         if newest > 0 && call.number > newest {
             return if permits(profile.default_action()) { default } else { ENOSYS };
         }

@@ -199,6 +199,28 @@ fn the_older_ways_of_x86_are_no_way_around() {
     }
 }
 
+/// On x86 `send` has no number of its own.
+#[test]
+fn what_carries_a_named_call_is_not_newer_than_the_profile() {
+    let profile = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],
+        "syscalls":[{"names":["read","send"],"action":"SCMP_ACT_ALLOW"}]}"#;
+    // socketcall is 102, send its 9.
+    for (number, first, expected) in [
+        (3, 0, ALLOW),
+        (4, 0, EPERM),
+        (101, 0, EPERM),
+        (102, 9, ALLOW),
+        (102, 1, EPERM),
+        (103, 0, ENOSYS),
+    ] {
+        let call = Call::new(X86, number, &[first]);
+        assert_eq!(returned(profile, &call), expected, "{number} {first}");
+    }
+    for space in decision::spaces(&parse(profile), Machine::X86_64) {
+        assert!(space.intervals.is_sorted_by_key(|(start, _)| *start), "{space:?}");
+    }
+}
+
 #[test]
 fn flags_are_those_of_the_profile() {
     for (flags, notify, expected) in [
