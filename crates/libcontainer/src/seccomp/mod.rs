@@ -17,6 +17,7 @@ mod emit;
 #[allow(clippy::unwrap_used, reason = "what fails a test")]
 pub(crate) mod random;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "some of it is for the unit tests"))]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "what fails a test")]
 mod reference;
 #[cfg(test)]
