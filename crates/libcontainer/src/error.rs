@@ -86,6 +86,13 @@ impl Error {
         self
     }
 
+    /// The same without newlines and other control characters, which what it quotes may have.
+    #[must_use]
+    pub(crate) fn on_one_line(mut self) -> Self {
+        self.0.message = self.0.message.replace(char::is_control, " ");
+        self
+    }
+
     /// Says which property of `config.json` the failed operation comes from.
     #[must_use]
     pub(crate) fn with_property(mut self, property: impl Into<String>) -> Self {

@@ -66,6 +66,9 @@ fn findings_stay_mended() {
         // A line more in the text form.
         r#"{"ociVersion":"1.0.0","root":{"path":"a\nb"},"process":{"cwd":"/","args":["x"],"user":{}},
             "linux":{"namespaces":[{"type":"mount"}]}}"#,
+        // A line more in an error, on a host without AppArmor.
+        r#"{"ociVersion":"1.0.0","root":{"path":"/"},"linux":{"namespaces":[{"type":"mount"}]},
+            "process":{"cwd":"/","args":["x"],"user":{},"apparmorProfile":"a\nb"}}"#,
         // A deadline behind the end of time.
         r#"{"ociVersion":"1.0.0","root":{"path":"/"},"process":{"cwd":"/","args":["x"],"user":{}},
             "linux":{"namespaces":[{"type":"mount"}]},

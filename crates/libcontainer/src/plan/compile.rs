@@ -52,7 +52,11 @@ pub(crate) struct Compilation<'a> {
 ///
 /// If it asks for something that this host can't do.
 pub(crate) fn compile(config: &Config, request: &Request<'_>, facts: &HostFacts) -> Result<Plan> {
-    let mut plan = Compilation::begin(config, request, facts)?;
+    // Errors quote the configuration.
+    Compilation::begin(config, request, facts).and_then(in_order).map_err(Error::on_one_line)
+}
+
+fn in_order(mut plan: Compilation<'_>) -> Result<Plan> {
     labels::check(&plan)?;
     plan.enter_namespaces()?;
     let bound = mounts::open_early(&mut plan)?;
