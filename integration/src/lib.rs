@@ -16,6 +16,7 @@
 pub mod bundle;
 pub mod config;
 mod container;
+pub mod fingerprint;
 pub mod leftovers;
 pub mod outcome;
 pub mod process;
@@ -24,6 +25,7 @@ pub mod runtime;
 pub mod terminal;
 
 pub use bundle::Bundle;
+pub use fingerprint::Fingerprint;
 pub use outcome::{Outcome, finish, until};
 pub use process::Process;
 pub use rootfs::Tree;

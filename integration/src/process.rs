@@ -11,6 +11,8 @@ pub struct Process(pub i32);
 /// A line of mountinfo (proc_pid_mountinfo(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
+    /// The device number of the filesystem.
+    pub device: String,
     /// Which part of the filesystem is mounted.
     pub root: String,
     /// Where.
@@ -158,6 +160,7 @@ fn parse_mount(line: &str) -> Mount {
     let right: Vec<String> = right.split(' ').map(unescape).collect();
     let words = |text: &str| text.split(',').map(String::from).collect();
     Mount {
+        device: left[2].clone(),
         root: left[3].clone(),
         point: left[4].clone(),
         options: words(&left[5]),

@@ -17,6 +17,7 @@ mod crashes;
 mod descriptors;
 mod devices;
 mod features;
+mod fingerprints;
 mod hooks;
 mod hostile_rootfs;
 mod identity;
