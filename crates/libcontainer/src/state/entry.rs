@@ -49,34 +49,40 @@ struct Lock(File);
 
 impl Entry {
     /// Locks the directory that `mkdirat` has just made, and writes the first record. If that fails, the
-    /// directory is removed.
+    /// directory is removed. None if somebody else removed it before it was locked.
     pub(super) fn make(
         root: OwnedFd,
         id: &str,
         record: &Record,
         deadline: Instant,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         // The caller's umask can have taken away anything, and is not ours to change.
         let mode = Mode::from_bits_truncate(0o711);
-        if let Err(errno) = fchmodat(&root, id, mode, FchmodatFlags::FollowSymlink) {
-            remove_if_empty(root.as_fd(), id);
-            let error = Error::os(format!("fchmodat(\"{id}\")"), errno as i32);
-            return Err(in_state_of(id, error));
+        match fchmodat(&root, id, mode, FchmodatFlags::FollowSymlink) {
+            Ok(()) => {}
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => {
+                remove_if_empty(root.as_fd(), id);
+                let error = Error::os(format!("fchmodat(\"{id}\")"), errno as i32);
+                return Err(in_state_of(id, error));
+            }
         }
-        let parent = root.as_fd();
-        let lock =
-            lock_directory(parent, id, deadline).inspect_err(|_| remove_if_empty(parent, id));
-        let Some(directory) = lock? else {
-            let message = "it was removed while it was being created";
-            let error = Error::new(ErrorKind::InvalidState, message);
-            return Err(in_state_of(id, error));
+        let directory = match lock_directory(root.as_fd(), id, deadline) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                remove_if_empty(root.as_fd(), id);
+                return Err(error);
+            }
         };
         let entry = Self { root, directory, id: id.to_string() };
         let written = entry
             .link_cgroups(&record.intent.cgroup)
-            .and_then(|()| write_file(entry.directory(), RECORD, OFlag::O_EXCL, record));
+            .and_then(|()| entry.is_unwritten())
+            .and_then(|()| entry.replace(record));
         match written {
-            Ok(()) => Ok(entry),
+            Ok(()) => Ok(Some(entry)),
             // Ours was removed, and another one made, before we could lock it: that one is not ours.
             Err(error) if error.errno() == Some(libc::EEXIST) => Err(exists()),
             Err(error) => {
@@ -107,14 +113,25 @@ impl Entry {
 
     /// Replaces the record: readers see the old one or the new one.
     pub(crate) fn write(&self, record: &Record) -> Result<()> {
+        self.replace(record).map_err(|error| in_state_of(&self.id, error))
+    }
+
+    /// The first record comes by rename too: readers take no lock, and would see half of it.
+    fn replace(&self, record: &Record) -> Result<()> {
         let directory = self.directory();
-        let replace = || -> Result<()> {
-            write_file(directory, NEXT_RECORD, OFlag::O_TRUNC, record)?;
-            renameat(directory, NEXT_RECORD, directory, RECORD).map_err(|errno| {
-                Error::os(format!("renameat(\"{NEXT_RECORD}\", \"{RECORD}\")"), errno as i32)
-            })
-        };
-        replace().map_err(|error| in_state_of(&self.id, error))
+        write_file(directory, NEXT_RECORD, record)?;
+        renameat(directory, NEXT_RECORD, directory, RECORD).map_err(|errno| {
+            Error::os(format!("renameat(\"{NEXT_RECORD}\", \"{RECORD}\")"), errno as i32)
+        })
+    }
+
+    /// `EEXIST` if there is a record. Whoever writes one has locked the directory.
+    fn is_unwritten(&self) -> Result<()> {
+        match fstatat(self.directory(), RECORD, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(Error::os(format!("fstatat(\"{RECORD}\")"), errno as i32)),
+            Ok(_) => Err(Error::os(format!("fstatat(\"{RECORD}\")"), libc::EEXIST)),
+        }
     }
 
     /// Writes down the placement beside the record.
@@ -331,11 +348,12 @@ fn is_at(root: BorrowedFd<'_>, name: &str, directory: BorrowedFd<'_>) -> Result<
     }
 }
 
-/// Writes a record into a file that is made with one write; `flag` is `O_EXCL` or `O_TRUNC`.
-fn write_file(directory: BorrowedFd<'_>, name: &str, flag: OFlag, record: &Record) -> Result<()> {
+/// Writes a record into a file, with one write.
+fn write_file(directory: BorrowedFd<'_>, name: &str, record: &Record) -> Result<()> {
     let bytes = serde_json::to_vec(record)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("JSON of the record: {error}")))?;
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | flag;
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mode = Mode::from_bits_truncate(0o600);
     let file = openat(directory, name, flags, mode)
         .map_err(|errno| Error::os(format!("openat(\"{name}\", O_CREAT)"), errno as i32))?;

@@ -54,19 +54,25 @@ impl Store {
     pub(crate) fn create(&self, record: &Record) -> Result<Entry> {
         let id = &record.intent.id;
         check_id(id)?;
-        let root = match self.open_root()? {
-            Some(root) => root,
-            None => self.make_root()?,
-        };
-        match mkdirat(&root, id.as_str(), Mode::from_bits_truncate(0o711)) {
-            Ok(()) => {}
-            Err(Errno::EEXIST) => return Err(exists()),
-            Err(errno) => {
-                let call = format!("mkdirat({}, \"{id}\")", self.root.display());
-                return Err(Error::os(call, errno as i32));
+        let deadline = self.deadline();
+        loop {
+            let root = match self.open_root()? {
+                Some(root) => root,
+                None => self.make_root()?,
+            };
+            match mkdirat(&root, id.as_str(), Mode::from_bits_truncate(0o711)) {
+                Ok(()) => {}
+                Err(Errno::EEXIST) => return Err(exists()),
+                Err(errno) => {
+                    let call = format!("mkdirat({}, \"{id}\")", self.root.display());
+                    return Err(Error::os(call, errno as i32));
+                }
+            }
+            // None: a `delete --force` came between. Nothing is lost, as nothing was made yet.
+            if let Some(entry) = Entry::make(root, id, record, deadline)? {
+                return Ok(entry);
             }
         }
-        Entry::make(root, id, record, self.deadline())
     }
 
     /// The container, locked against all other verbs; [`ErrorKind::NotFound`] if there is none.
@@ -176,7 +182,7 @@ fn exists() -> Error {
     Error::new(ErrorKind::Exists, "container with given ID already exists")
 }
 
-fn not_found() -> Error {
+pub(crate) fn not_found() -> Error {
     Error::new(ErrorKind::NotFound, "container does not exist")
 }
 
