@@ -54,8 +54,8 @@ pub(super) fn create(
     let mut made = Made::begin(store, record, &plan)?;
     let launched = made.launch(options, &plan, facts);
     let (process, console) = launched.inspect_err(|_| made.clear_rootfs(&plan))?;
+    let container = Container::new(store.clone(), &made.record, process);
     made.keep();
-    let container = Container::new(store.clone(), id, process);
     Ok(Created { container, console, warnings: plan.warnings })
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::launch::Hooks;
 use crate::plan::HookKind;
 use crate::process::{Life, LiveProcess};
-use crate::state::{Entry, Record, Store};
+use crate::state::{Entry, Identity, Record, Store, not_found};
 
 /// How long a killed process may take to end.
 const KILL_TIME: Duration = Duration::from_secs(10);
@@ -17,11 +17,20 @@ const KILL_TIME: Duration = Duration::from_secs(10);
 /// How long it takes at the most, unless something holds it.
 const USUAL_KILL_TIME: Duration = Duration::from_millis(200);
 
-/// See [`crate::Runtime::delete`].
-pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<Vec<Warning>> {
+/// See [`crate::Runtime::delete`]. With an identity, another container of this id is left alone.
+pub(super) fn delete(
+    store: &Store,
+    id: &str,
+    which: Option<&Identity>,
+    delete: Delete,
+) -> Result<Vec<Warning>> {
+    let is_another = |record: &Record| which.is_some_and(|which| *which != record.identity());
     if delete == Delete::Force {
         // Before the lock: a `start` holds that until init answers, which a stopped one never does.
-        kill_recorded(store, id)?;
+        match store.read(id) {
+            Ok(record) if !is_another(&record) => kill_recorded(&record)?,
+            _ => {}
+        }
     }
     let entry = match store.lock(id) {
         Err(error) if error.kind() == ErrorKind::NotFound && delete == Delete::Force => {
@@ -40,6 +49,11 @@ pub(super) fn delete(store: &Store, id: &str, delete: Delete) -> Result<Vec<Warn
         }
         record => record?,
     };
+    match delete {
+        _ if !is_another(&record) => {}
+        Delete::Force => return Ok(Vec::new()),
+        Delete::Stopped => return Err(not_found()),
+    }
     let observed = record.observe()?;
     if observed.status == Status::Running && delete == Delete::Stopped {
         let message = format!("cannot delete container {id} that is not stopped: running");
@@ -76,8 +90,7 @@ fn remove(entry: Entry, record: &Record) -> Result<()> {
 }
 
 /// Kills the first process of a container, if there is one on record.
-fn kill_recorded(store: &Store, id: &str) -> Result<()> {
-    let Ok(record) = store.read(id) else { return Ok(()) };
+fn kill_recorded(record: &Record) -> Result<()> {
     match record.observe()?.init {
         Some(process) => kill(&process, &record.intent.cgroup),
         None => Ok(()),

@@ -9,13 +9,17 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::launch::{self, Agent, Hooks};
 use crate::plan::HookKind;
 use crate::process::{Life, LiveProcess, exit_status};
-use crate::state::{Entry, Record, Store};
+use crate::state::{Entry, Identity, Record, Store, not_found};
 
-/// A container. Usable from any thread; dropping the value does nothing to the container.
+/// A container. Usable from any thread; dropping the value does nothing to the container. When it was
+/// deleted, it does not exist for this value, even if there is another one with the same id.
 #[derive(Debug)]
 pub struct Container {
     store: Store,
     id: String,
+    identity: Identity,
+    /// The pid of the first process, if there was one when the value was made.
+    pid: Option<i32>,
     /// The first process, if it was there when the value was made: it tells the exit status even after
     /// others have reaped it.
     process: Option<OwnedFd>,
@@ -24,20 +28,38 @@ pub struct Container {
 }
 
 impl Container {
-    pub(super) fn new(store: Store, id: &str, process: Option<OwnedFd>) -> Self {
-        Self { store, id: id.to_string(), process, ended: Mutex::new(None) }
+    pub(super) fn new(store: Store, record: &Record, process: Option<OwnedFd>) -> Self {
+        let id = record.intent.id.clone();
+        let pid = record.init.as_ref().map(|init| init.process.pid);
+        Self { store, id, identity: record.identity(), pid, process, ended: Mutex::new(None) }
     }
 
     /// The container of a record. That its process can't be opened is told to whoever wants it.
-    pub(super) fn recorded(store: Store, id: &str, record: &Record) -> Self {
+    pub(super) fn recorded(store: Store, record: &Record) -> Self {
         let process = record.process().ok().flatten();
-        Self::new(store, id, process)
+        Self::new(store, record, process)
+    }
+
+    /// Its record, or that there is none any more.
+    fn read(&self) -> Result<Record> {
+        self.own(self.store.read(&self.id)?)
+    }
+
+    fn own(&self, record: Record) -> Result<Record> {
+        if record.identity() == self.identity { Ok(record) } else { Err(not_found()) }
     }
 
     /// The id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The pid that the first process has got, if there was one when the value was made. What became of
+    /// it, [`Container::state`] and [`Container::pidfd`] say.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
     }
 
     /// What the container is now. Takes no lock: it may be another thing when this returns.
@@ -50,7 +72,7 @@ impl Container {
     ///
     /// [`ErrorKind::NotFound`] if it was deleted, and whatever reading its state can fail with.
     pub fn state(&self) -> Result<State> {
-        self.store.read(&self.id)?.state()
+        self.read()?.state()
     }
 
     /// Lets the user's process run. Returns when it was executed.
@@ -67,7 +89,7 @@ impl Container {
     pub fn start(&self) -> Result<()> {
         // Locked, so that of two starts one says that the container runs already.
         let entry = self.store.lock(&self.id)?;
-        let record = entry.read()?;
+        let record = self.own(entry.read()?)?;
         let observed = record.observe()?;
         let reason = match observed.status {
             Status::Created => return self.open_gate(&entry, &record, observed.init),
@@ -109,7 +131,7 @@ impl Container {
     ///
     /// [`ErrorKind::InvalidState`] if it isn't running; `EINVAL` if there is no such signal.
     pub fn kill(&self, signal: i32) -> Result<()> {
-        let record = self.store.read(&self.id)?;
+        let record = self.read()?;
         let not_running = || Error::new(ErrorKind::InvalidState, "container not running");
         let process = record.observe()?.init.ok_or_else(not_running)?;
         if process.signal(signal)? == Life::Gone {
@@ -172,15 +194,16 @@ impl Container {
             return copy.map_err(|e| Error::io("fcntl(pidfd, F_DUPFD_CLOEXEC)", &e));
         }
         let gone = || Error::new(ErrorKind::InvalidState, "container not running");
-        self.store.read(&self.id)?.process()?.ok_or_else(gone)
+        self.read()?.process()?.ok_or_else(gone)
     }
 
-    /// Removes the container: [`crate::Runtime::delete`] with its id.
+    /// Removes the container: [`crate::Runtime::delete`] with its id, but of no other container that has
+    /// got the id since.
     ///
     /// # Errors
     ///
     /// Those of [`crate::Runtime::delete`].
     pub fn delete(&self, delete: Delete) -> Result<Vec<Warning>> {
-        delete::delete(&self.store, &self.id, delete)
+        delete::delete(&self.store, &self.id, Some(&self.identity), delete)
     }
 }

@@ -102,7 +102,7 @@ impl Runtime {
     pub fn container(&self, id: &str) -> Result<Container> {
         let store = self.store()?;
         let record = store.read(id)?;
-        Ok(Container::recorded(store, id, &record))
+        Ok(Container::recorded(store, &record))
     }
 
     /// All containers, sorted by id. A state root that does not exist holds none.
@@ -137,6 +137,6 @@ impl Runtime {
     /// [`ErrorKind::InvalidState`] if it is still running and `delete` is [`Delete::Stopped`]; and if
     /// something could not be removed.
     pub fn delete(&self, id: &str, delete: Delete) -> Result<Vec<Warning>> {
-        delete::delete(&self.store()?, id, delete)
+        delete::delete(&self.store()?, id, None, delete)
     }
 }

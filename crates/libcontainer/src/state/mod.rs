@@ -30,7 +30,7 @@ mod time;
 
 pub(crate) use entry::{Entry, GATE};
 pub(crate) use id::check_id;
-pub(crate) use record::{Agent, Init, Intent, Record};
+pub(crate) use record::{Agent, Identity, Init, Intent, Record};
 pub(crate) use time::rfc3339;
 
 /// How long a verb waits for another one on the same container. Longer than anything but a hook takes.

@@ -79,6 +79,13 @@ pub(crate) struct Init {
     pub(crate) executable: Inode,
 }
 
+/// Which container it is, of all that ever have its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    creator: ProcessId,
+    created: String,
+}
+
 /// What a container is doing, and the process to signal if it has one.
 #[derive(Debug)]
 pub(crate) struct Observed {
@@ -92,6 +99,12 @@ impl Record {
     /// That of a container that is about to be created.
     pub(crate) fn new(intent: Intent) -> Self {
         Self { format: FORMAT, intent, init: None }
+    }
+
+    /// Which container this is the record of.
+    pub(crate) fn identity(&self) -> Identity {
+        let Intent { creator, created, .. } = &self.intent;
+        Identity { creator: creator.clone(), created: created.clone() }
     }
 
     /// Looks what became of the container.

@@ -75,7 +75,7 @@ impl Creation {
         }
         let container = created.container;
         if let Some(path) = &pid_file {
-            or_delete(&container, || pid_file::write(path, container.state()?.pid))?;
+            or_delete(&container, || pid_file::write(path, pid_of(&container)?))?;
         }
         let relay = match (terminal, created.console) {
             (Some(terminal), Some(master)) => {
@@ -143,6 +143,11 @@ impl Creation {
         }
         Ok(())
     }
+}
+
+/// The pid that the first process of a created container has, or had: another command may have ended it.
+pub(crate) fn pid_of(container: &Container) -> anyhow::Result<i32> {
+    container.pid().context("container not running")
 }
 
 /// Takes a step with a container that was made for it. If that fails, the container goes.

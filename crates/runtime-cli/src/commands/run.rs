@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use libcontainer::Delete;
 
-use super::creation::{Creation, Mode, or_delete};
+use super::creation::{Creation, Mode, or_delete, pid_of};
 use crate::args::Globals;
 use crate::interrupt::interruptible;
 use crate::signals::{self, Signals};
@@ -59,7 +59,7 @@ impl Run {
         let signals = Signals::block()?;
         let (container, relay) = self.creation.create(globals, &self.id, Mode::Foreground)?;
         let (pid, ended) = or_delete(&container, || {
-            let pid = container.state()?.pid;
+            let pid = pid_of(&container)?;
             let ended = container.pidfd()?;
             container.start()?;
             Ok((pid, ended))
