@@ -32,5 +32,6 @@ mod restricted_paths;
 mod seccomp;
 mod spec_coverage;
 mod state_store;
+mod storm;
 mod sysctls;
 mod terminal;
