@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let program = name_of(arguments.next().as_deref());
     let mut channel = Channel::Stderr;
-    let outcome = setuid::refuse().and_then(|()| run(program, arguments, &mut channel));
+    let outcome = setuid::refuse()
+        .and_then(|()| signals::survive_file_size_limit())
+        .and_then(|()| run(program, arguments, &mut channel));
     outcome.unwrap_or_else(|error| fail(&error, channel))
 }
 

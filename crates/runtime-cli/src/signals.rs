@@ -18,6 +18,13 @@ use crate::text;
 #[derive(Debug)]
 pub(crate) struct Signals(SignalFd);
 
+/// Blocks SIGXFSZ: a write beyond `RLIMIT_FSIZE` fails with `EFBIG` then, instead of killing us without a
+/// word. Containers and hooks get a mask of their own.
+pub(crate) fn survive_file_size_limit() -> anyhow::Result<()> {
+    let signal = SigSet::from_iter([Signal::SIGXFSZ]);
+    signal.thread_block().map_err(text::errno).context("sigprocmask(SIG_BLOCK)")
+}
+
 /// Whether the container's first process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
