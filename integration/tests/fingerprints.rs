@@ -7,7 +7,7 @@ use integration::{Bundle, Fingerprint, needs_root};
 use serde_json::{Value, json};
 
 /// A container that is confined in every way that a fingerprint knows.
-fn confined() -> Bundle {
+pub(crate) fn confined() -> Bundle {
     let profile = json!({
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{ "names": ["swapon"], "action": "SCMP_ACT_ERRNO" }],

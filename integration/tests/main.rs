@@ -11,6 +11,7 @@
 
 mod attacks;
 mod bad_input;
+mod callers;
 mod cgroups;
 mod cli_compat;
 mod crashes;
