@@ -3,6 +3,7 @@
 
 mod model;
 mod outcomes;
+mod runs;
 mod worker;
 
 use std::collections::BTreeMap;
