@@ -23,10 +23,10 @@ pub(super) fn names(directory: BorrowedFd<'_>) -> Result<Vec<(OsString, bool)>> 
     Ok(names)
 }
 
-/// Removes a file; one that isn't there is all right.
+/// Removes a file; one that isn't there is all right, and a directory is left to [`clear`].
 pub(super) fn remove_file(directory: BorrowedFd<'_>, name: &str) -> Result<()> {
     match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Ok(()) | Err(Errno::ENOENT | Errno::EISDIR) => Ok(()),
         Err(errno) => Err(Error::os(format!("unlinkat(\"{name}\")"), errno as i32)),
     }
 }

@@ -26,8 +26,9 @@ const RECORD: &str = "record.json";
 /// No record is larger: the annotations in it come from a `config.json` that was read.
 const RECORD_LIMIT: u64 = 64 << 20;
 
-/// Where the cgroups are, once more: a symbolic link with the text of the placement, which no truncated
-/// or overwritten file takes along. It is made before the record, so that without it nothing was made.
+/// Where the cgroups are, once more: a symbolic link with the text of the id and the placement, which no
+/// truncated or overwritten file takes along. It is made before the record, so that without it nothing was
+/// made. The id tells it from one that was copied here with the directory of another container.
 const CGROUPS: &str = "cgroups";
 
 /// The next record, until it is complete.
@@ -136,7 +137,7 @@ impl Entry {
 
     /// Writes down the placement beside the record.
     fn link_cgroups(&self, placement: &Placement) -> Result<()> {
-        let text = serde_json::to_string(placement)
+        let text = serde_json::to_string(&(&self.id, placement))
             .map_err(|error| Error::new(ErrorKind::Internal, format!("JSON: {error}")))?;
         match symlinkat(text.as_str(), self.directory(), CGROUPS) {
             // A placement of 4 KiB and more has the record alone.
@@ -146,7 +147,8 @@ impl Entry {
     }
 
     /// Where the cgroups are, for whoever can't read the record. `None` if nothing was made: the gate is
-    /// made first, and as long as there is none, who is in those cgroups is somebody else's.
+    /// made first, and as long as there is none, who is in those cgroups is somebody else's; and so are
+    /// those of another container.
     pub(crate) fn cgroups(&self) -> Result<Option<Placement>> {
         match fstatat(self.directory(), GATE, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(_) => {}
@@ -164,9 +166,9 @@ impl Entry {
                 return Err(in_state_of(&self.id, error));
             }
         };
-        serde_json::from_slice(text.as_bytes())
-            .map(Some)
-            .map_err(|error| unreadable(&self.id, &format!("{CGROUPS}: {error}")))
+        let (id, placement): (String, Placement) = serde_json::from_slice(text.as_bytes())
+            .map_err(|error| unreadable(&self.id, &format!("{CGROUPS}: {error}")))?;
+        Ok((id == self.id).then_some(placement))
     }
 
     /// Removes the directory with all that is in it, whether its record can be read or not. From the
