@@ -32,6 +32,7 @@ mod read_back;
 mod restricted_paths;
 mod seccomp;
 mod spec_coverage;
+mod state_disk;
 mod state_files;
 mod state_store;
 mod storm;
