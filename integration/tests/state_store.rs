@@ -132,6 +132,39 @@ fn one_of_two_creates_wins() {
     }
 }
 
+/// How many of these commands, all begun at once, succeed; what the others say.
+fn at_once(bundle: &Bundle, verb: &str) -> (usize, Vec<String>) {
+    let run = || {
+        let mut command = bundle.command(&[verb, bundle.id()]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<_> = (0..8).map(|_| run()).collect();
+    let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+    let (won, lost): (Vec<_>, Vec<_>) = outputs.partition(|output| output.status.success());
+    let said = lost.into_iter().map(|output| String::from_utf8(output.stderr).unwrap());
+    (won.len(), said.collect())
+}
+
+#[test]
+fn of_starts_and_of_deletes_at_once_one_wins() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 has no lock");
+    peers_differ!("crun", "1.8.1 has no lock");
+    for _ in 0..integration::rounds(5, 50) {
+        let bundle = Bundle::sleeping();
+        let process = bundle.created();
+        let (won, said) = at_once(&bundle, "start");
+        assert_eq!(won, 1, "{said:?}");
+        let known = |text: &String| text.contains("cannot start an already running container");
+        assert!(said.iter().all(known), "{said:?}");
+        bundle.kill("KILL").ok();
+        assert_eq!(bundle.wait(process), 137);
+        let (won, said) = at_once(&bundle, "delete");
+        assert_eq!(won, 1, "{said:?}");
+        assert!(said.iter().all(|text| text.contains("does not exist")), "{said:?}");
+    }
+}
+
 #[test]
 fn many_deletes_at_once_do_no_harm() {
     needs_root!();

@@ -330,6 +330,25 @@ fn one_of_two_gets_the_id() {
 }
 
 #[test]
+fn a_value_is_one_container_and_not_the_next_of_its_id() {
+    needs_root!();
+    let bundle = Bundle::sleeping();
+    let given = Given::from_bundle(&bundle);
+    let first = given.create("again");
+    assert_eq!(first.pid(), Some(first.state().unwrap().pid));
+    first.delete(Delete::Force).unwrap();
+    let second = given.start("again");
+    let gone = ErrorKind::NotFound;
+    assert_eq!(first.state().unwrap_err().kind(), gone);
+    assert_eq!(first.start().unwrap_err().kind(), gone);
+    assert_eq!(first.kill(9).unwrap_err().kind(), gone);
+    assert_eq!(first.delete(Delete::Stopped).unwrap_err().kind(), gone);
+    assert!(first.delete(Delete::Force).unwrap().is_empty());
+    assert_eq!(second.state().unwrap().status, libcontainer::Status::Running);
+    second.delete(Delete::Force).unwrap();
+}
+
+#[test]
 fn facts_that_the_caller_gives_are_what_counts() {
     needs_root!();
     let bundle = Bundle::sh("exit 7");
