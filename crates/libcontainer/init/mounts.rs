@@ -164,9 +164,12 @@ pub(crate) fn make_readonly(init: &Init, path: Text<'_>, by_mount: bool) -> sys:
 }
 
 /// pivot_root(2) with the same directory for both, which puts the old root over the new one, where it
-/// is detached (pivot_root(2), notes).
+/// is detached (pivot_root(2), notes). What it moves is the root of the caller, who may be in a chroot: all
+/// that is outside of that would stay, below a root that a process with `CAP_SYS_CHROOT` can leave. So the
+/// root becomes that of the namespace first, which is what joining a mount namespace does.
 pub(crate) fn pivot_root(init: &mut Init) -> sys::Result<()> {
     init.entered = true;
+    sys::join_own_mounts()?;
     sys::fchdir(init.root)?;
     sys::pivot_root_here()?;
     sys::detach_here()?;

@@ -19,6 +19,7 @@ numbers! {
     RT_SIGACTION = 13, 134;
     RT_SIGPROCMASK = 14, 135;
     IOCTL = 16, 29;
+    GETPID = 39, 172;
     SENDFILE = 40, 71;
     SOCKET = 41, 198;
     SENDMSG = 46, 211;
@@ -73,6 +74,7 @@ numbers! {
     FSCONFIG = 431, 431;
     FSMOUNT = 432, 432;
     FSPICK = 433, 433;
+    PIDFD_OPEN = 434, 434;
     CLONE3 = 435, 435;
     CLOSE_RANGE = 436, 436;
     OPENAT2 = 437, 437;

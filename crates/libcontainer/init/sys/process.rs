@@ -74,6 +74,15 @@ pub(crate) fn setns(namespace: i32, kind: u32) -> Result<()> {
     done(nr::SETNS, [fd(namespace), kind as usize])
 }
 
+/// setns(2) of the mount namespace that this process is in: root and working directory become its root.
+pub(crate) fn join_own_mounts() -> Result<()> {
+    const CLONE_NEWNS: u32 = 0x2_0000;
+    let own = opened(nr::PIDFD_OPEN, [call(nr::GETPID, [])?, 0])?;
+    let done = setns(own, CLONE_NEWNS);
+    super::close(own);
+    done
+}
+
 /// unshare(2).
 pub(crate) fn unshare(flags: u64) -> Result<()> {
     done(nr::UNSHARE, [word(flags)])
