@@ -28,6 +28,11 @@ const fn poor(script: &'static str) -> Caller {
     Caller { script, inherited: &["limits: "], may_fail: true }
 }
 
+/// Executes the runtime in a chroot where everything is mounted once more.
+const IN_CHROOT: &str = "d=$(mktemp -d -p /tmp tare-chroot-XXXXXX); trap 'rmdir $d' EXIT; \
+    set -- unshare --mount --propagation slave \
+    sh -c 'd=$1; shift; mount --rbind / $d; exec chroot $d \"$@\"' sh $d \"$@\"; \"$@\"; exit $?";
+
 const CALLERS: &[Caller] = &[
     caller("umask 0", &[]),
     caller("umask 0777", &[]),
@@ -51,6 +56,7 @@ const CALLERS: &[Caller] = &[
     caller("set -- setpriv --inh-caps +chown,+kill --ambient-caps +chown,+kill \"$@\"", &[]),
     caller("set -- setpriv --no-new-privs \"$@\"", &[]),
     caller("set -- setpriv --pdeathsig TERM \"$@\"", &[]),
+    caller(IN_CHROOT, &["descriptor 0: "]),
     caller("set -- setsid \"$@\"", &[]),
     poor("ulimit -n 3"),
     poor("ulimit -n 4"),
