@@ -68,7 +68,7 @@ fn on_disk(pages: usize, inodes: usize) -> bool {
     bundle.call(&["list"]).ok();
     bundle.start().ok();
     assert_eq!(bundle.status(), "running", "{what}");
-    if pages % 2 == 0 {
+    if pages.is_multiple_of(2) {
         bundle.kill("KILL").ok();
         assert_eq!(bundle.wait(process), 137, "{what}");
         bundle.delete().ok();

@@ -1,17 +1,17 @@
 //! A container's directory: locked, written and removed through its descriptor.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
+use super::lock::Lock;
 use super::record::{FORMAT, Record};
 use super::{directory, exists, id, not_found};
 use crate::cgroup::Placement;
@@ -43,10 +43,6 @@ pub(crate) struct Entry {
     directory: Lock,
     id: String,
 }
-
-/// A locked directory.
-#[derive(Debug)]
-struct Lock(File);
 
 impl Entry {
     /// Locks the directory that `mkdirat` has just made, and writes the first record. If that fails, the
@@ -104,7 +100,7 @@ impl Entry {
     /// The container's directory. The lock belongs to this open file description: a process that
     /// inherits it, rather than one of its own, can keep it.
     pub(crate) fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.0.as_fd()
+        self.directory.as_fd()
     }
 
     /// The record.
@@ -219,45 +215,13 @@ impl Entry {
     }
 }
 
-impl Lock {
-    /// Waits for the lock until the deadline. Somebody holds it for as long as create runs, which can
-    /// wait for a hook; a holder that dies lets go of it.
-    fn take(directory: OwnedFd, deadline: Instant) -> Result<Self> {
-        let file = File::from(directory);
-        let mut pause = Duration::from_micros(500);
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self(file)),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(20));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let call = "another operation on it has not ended in time: flock(LOCK_EX)";
-                    return Err(Error::os(call, libc::EWOULDBLOCK));
-                }
-                Err(TryLockError::Error(error)) if is_interrupted(&error) => {}
-                Err(TryLockError::Error(error)) => return Err(Error::io("flock(LOCK_EX)", &error)),
-            }
-        }
-    }
-}
-
-impl Drop for Lock {
-    /// Said, rather than left to close(2): a child that another thread of the caller forks at this
-    /// moment has a copy of the descriptor, and would keep the lock with it.
-    fn drop(&mut self) {
-        self.0.unlock().ok();
-    }
-}
-
 /// Locks a directory, if it is still the one of this name when we have the lock. From then on it stays
 /// that, because whoever renames or removes one has locked it.
 fn lock_directory(root: BorrowedFd<'_>, id: &str, deadline: Instant) -> Result<Option<Lock>> {
     let lock = || -> Result<Option<Lock>> {
         let directory = open_directory(root, id)?.ok_or_else(not_found)?;
         let lock = Lock::take(directory, deadline)?;
-        Ok(is_at(root, id, lock.0.as_fd())?.then_some(lock))
+        Ok(is_at(root, id, lock.as_fd())?.then_some(lock))
     };
     lock().map_err(|error| in_state_of(id, error))
 }
@@ -363,10 +327,6 @@ fn write_file(directory: BorrowedFd<'_>, name: &str, record: &Record) -> Result<
     File::from(file)
         .write_all(&bytes)
         .map_err(|error| Error::io(format!("write(\"{name}\")"), &error))
-}
-
-fn is_interrupted(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EINTR)
 }
 
 fn unreadable(id: &str, why: &str) -> Error {

@@ -25,6 +25,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 mod directory;
 mod entry;
 mod id;
+mod lock;
 mod record;
 mod time;
 
