@@ -97,7 +97,8 @@ impl Cgroup {
     fn devices(&self, rules: &[DeviceRule]) -> Result<()> {
         if let Some(index) = self.placement.v1.iter().position(|place| place.has("devices")) {
             let made = self.v1.get(index).ok_or_else(not_made)?;
-            return made.directory.write_all(&devices::v1_writes(rules)?);
+            made.directory.write_all(&devices::v1_writes(rules)?)?;
+            return check_devices(&made.directory, rules);
         }
         if self.placement.unified.is_some() {
             let made = self.unified.as_ref().ok_or_else(not_made)?;
@@ -257,6 +258,15 @@ pub(super) fn frozen(directory: &Directory) -> Error {
         ErrorKind::InvalidState,
         format!("container's cgroup unexpectedly frozen: {}", directory.path().display()),
     )
+}
+
+/// That the v1 controller denies what is not excepted: it lists everything otherwise.
+fn check_devices(cgroup: &Directory, rules: &[DeviceRule]) -> Result<()> {
+    let listed = cgroup.read("devices.list")?;
+    if !listed.starts_with("a ") || devices::allowed_by_default(rules) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Os, "the kernel accepted the setting but does not report it"))
 }
 
 fn not_made() -> Error {

@@ -196,6 +196,11 @@ pub(super) fn allow_everything(rules: &[DeviceRule]) -> bool {
     default == Verdict::Allow && rules.iter().all(|rule| rule.verdict == Verdict::Allow)
 }
 
+/// Whether a device is allowed that no rule is about.
+pub(super) fn allowed_by_default(rules: &[DeviceRule]) -> bool {
+    after_default(rules).0 == Verdict::Allow
+}
+
 /// What is written into the v1 files: the default, which also forgets what the parent or an earlier
 /// container left, and then the exceptions to it.
 pub(super) fn v1_writes(rules: &[DeviceRule]) -> Result<Vec<Write>> {
