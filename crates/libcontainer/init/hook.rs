@@ -3,7 +3,7 @@
 use super::format::{Text, Texts};
 use super::protocol::{Cause, Fault};
 use super::run::{self, Init};
-use super::{control, numbers as nr, program, sys};
+use super::{control, identity, numbers as nr, program, sys};
 
 /// What the programs of a host have.
 const UMASK: u32 = 0o022;
@@ -46,13 +46,13 @@ pub(crate) fn run(
 
 /// The child, before it executes: a process group of its own, so that all of it can be killed.
 fn prepare(init: &Init, streams: &[i32]) -> sys::Result<()> {
-    sys::setsid()?;
+    identity::session()?;
     sys::prctl(nr::PR_SET_PDEATHSIG, u64::from(nr::SIGKILL), 0)?;
     for (stream, fd) in (0..3).zip(streams) {
         sys::dup3(*fd, stream)?;
     }
     sys::close_on_exec()?;
-    sys::umask(UMASK);
+    identity::set_umask(UMASK)?;
     if init.root >= 0 && !init.entered { sys::fchdir(init.root) } else { sys::chdir_root() }
 }
 

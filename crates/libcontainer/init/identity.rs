@@ -8,7 +8,7 @@ use super::{memory, numbers as nr, sys};
 
 /// A session of its own: a terminal of the caller can't be fed from inside (TIOCSTI).
 pub(crate) fn session() -> sys::Result<()> {
-    sys::setsid()
+    in_force(sys::setsid()? > 0)
 }
 
 /// Nobody in the container can trace init or open its descriptors.
@@ -41,7 +41,14 @@ pub(crate) fn set_name(
     in_force(reported == Some(name.bytes()))
 }
 
-fn in_force(is: bool) -> sys::Result<()> {
+/// rt_sigprocmask(2) unblocks all and, in another call, reports.
+pub(crate) fn unblock_signals() -> sys::Result<()> {
+    sys::unblock_signals()?;
+    in_force(sys::blocked_signals()? == 0)
+}
+
+/// The kernel must report what it took.
+pub(crate) fn in_force(is: bool) -> sys::Result<()> {
     if is { Ok(()) } else { Err(Fault::of(Cause::NotInForce)) }
 }
 

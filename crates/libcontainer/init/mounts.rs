@@ -3,7 +3,7 @@
 use super::format::{Text, attach};
 use super::protocol::{Cause, Fault};
 use super::run::Init;
-use super::{flags, numbers as nr, rootfs, sys};
+use super::{flags, identity, numbers as nr, rootfs, sys};
 
 /// A detached copy of the mount at a host path.
 pub(crate) fn open(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> sys::Result<()> {
@@ -118,28 +118,36 @@ pub(crate) fn copy_mode(init: &Init, slot: u32, path: Text<'_>) -> sys::Result<(
 /// Covers a path, if it exists: a directory with the empty tmpfs, anything else with the null device.
 pub(crate) fn mask(init: &mut Init, path: Text<'_>, null: u32, empty: u32) -> sys::Result<()> {
     let Some(target) = rootfs::open_existing(init.root, path)? else { return Ok(()) };
-    let done = cover(init, target, null, empty);
+    let done = cover(init, target, path, null, empty);
     sys::close(target);
     done
 }
 
-fn cover(init: &mut Init, target: i32, null: u32, empty: u32) -> sys::Result<()> {
-    if !sys::status(target)?.is(nr::S_IFDIR) {
-        let copy = copy(init.slots.descriptor(null)?, 0)?;
-        let done = sys::move_mount(copy, target);
-        sys::close(copy);
-        return done;
-    }
-    let empty = init.slots.descriptor(empty)?;
-    if !init.empty_attached {
+fn cover(init: &mut Init, target: i32, path: Text<'_>, null: u32, empty: u32) -> sys::Result<()> {
+    let is_directory = sys::status(target)?.is(nr::S_IFDIR);
+    let source = init.slots.descriptor(if is_directory { empty } else { null })?;
+    if is_directory && !init.empty_attached {
         // Before Linux 6.15 a detached mount can't be copied, so the first one is moved.
         init.empty_attached = true;
-        return sys::move_mount(empty, target);
+        return attach_over(init, source, target, path);
     }
-    let copy = copy(empty, 0)?;
-    let done = sys::move_mount(copy, target);
+    let copy = copy(source, 0)?;
+    let done = attach_over(init, copy, target, path);
     sys::close(copy);
     done
+}
+
+/// Attaches a mount to what was found at a path, where it must be found then.
+fn attach_over(init: &Init, mount: i32, target: i32, path: Text<'_>) -> sys::Result<()> {
+    sys::move_mount(mount, target)?;
+    let found = rootfs::open(init.root, path, 0)?;
+    let is_there = is_same_mount(mount, found);
+    sys::close(found);
+    identity::in_force(is_there?)
+}
+
+fn is_same_mount(one: i32, other: i32) -> sys::Result<bool> {
+    Ok(sys::status(one)?.mount == sys::status(other)?.mount)
 }
 
 /// Covers a path, if it exists, with a read-only copy of itself and of all below it. The copy is made
@@ -151,11 +159,15 @@ pub(crate) fn make_readonly(init: &Init, path: Text<'_>, by_mount: bool) -> sys:
     let attributes = sys::MountAttributes { set: nr::MOUNT_ATTR_RDONLY, ..Default::default() };
     let done = copy(target, nr::AT_RECURSIVE).and_then(|copy| {
         let done = if by_mount {
-            sys::move_mount(copy, target).and_then(|()| flags::change(copy, nr::MS_RDONLY, 0))
+            attach_over(init, copy, target, path)
+                .and_then(|()| flags::change(copy, nr::MS_RDONLY, 0))
         } else {
             sys::mount_setattr(copy, nr::AT_RECURSIVE, &attributes)
-                .and_then(|()| sys::move_mount(copy, target))
+                .and_then(|()| attach_over(init, copy, target, path))
         };
+        // Of what lies below only mountinfo tells.
+        let done = done.and_then(|()| sys::flags_of_mount(copy));
+        let done = done.and_then(|flags| identity::in_force(flags & nr::MS_RDONLY != 0));
         sys::close(copy);
         done
     });
@@ -173,7 +185,14 @@ pub(crate) fn pivot_root(init: &mut Init) -> sys::Result<()> {
     sys::fchdir(init.root)?;
     sys::pivot_root_here()?;
     sys::detach_here()?;
-    sys::chdir_root()
+    sys::chdir_root()?;
+    nothing_over_root(init)
+}
+
+/// Whether `/` is the container's root, and nothing lies over that: `..` of the root leads to what does.
+fn nothing_over_root(init: &Init) -> sys::Result<()> {
+    let uppermost = sys::status_of(Text::from_c_str(c"/.."))?.mount;
+    identity::in_force(sys::status(init.root)?.mount == uppermost)
 }
 
 /// Where pivot_root(2) can't be had: moves the root over `/`. What was mounted before stays, covered.
@@ -186,5 +205,6 @@ pub(crate) fn move_root(init: &mut Init) -> sys::Result<()> {
     sys::close(target);
     done?;
     sys::chroot_here()?;
-    sys::chdir_root()
+    sys::chdir_root()?;
+    nothing_over_root(init)
 }

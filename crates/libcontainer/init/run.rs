@@ -71,8 +71,8 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>)> {
             sys::default_signal(signal)?;
         }
     }
-    sys::unblock_signals()?;
-    sys::umask(0);
+    identity::unblock_signals()?;
+    identity::set_umask(0)?;
     sys::set_close_on_exec(control)?;
     take_standard_numbers(control)?;
     let mut word = [0u8; 4];
@@ -116,7 +116,7 @@ fn prepare(control: i32) -> sys::Result<(Init, Reader<'static>)> {
 /// had one would be replaced by a stream that the caller sends, or be given to the user like one.
 fn take_standard_numbers(control: i32) -> sys::Result<()> {
     loop {
-        let taken = sys::duplicate(control)?;
+        let taken = sys::duplicate(control, 0)?;
         if taken > 2 {
             sys::close(taken);
             return Ok(());
@@ -136,12 +136,28 @@ fn close_foreign(header: &Header, control: i32, own: &[i32]) -> sys::Result<()> 
             .filter_map(|&fd| u32::try_from(fd).ok())
             .filter(|&fd| fd >= first)
             .min();
-        let Some(kept) = kept else { return sys::close_range(first, u32::MAX) };
+        let Some(kept) = kept else { return close_range(control, first, u32::MAX) };
         if kept > first {
-            sys::close_range(first, kept - 1)?;
+            close_range(control, first, kept - 1)?;
         }
         first = kept + 1;
     }
+}
+
+/// close_range(2), and a descriptor that was open for sure must be closed: what stayed would be the user's.
+fn close_range(control: i32, first: u32, last: u32) -> sys::Result<()> {
+    // No number from there on is free, or there can be none: then `first` is as good.
+    let witness = sys::duplicate(control, first).unwrap_or(-1);
+    sys::close_range(first, last)?;
+    let witness = match u32::try_from(witness) {
+        Ok(inside) if inside <= last => inside,
+        Ok(_) => {
+            sys::close(witness);
+            first
+        }
+        Err(_) => first,
+    };
+    identity::in_force(!sys::is_open(witness))
 }
 
 /// Executes the operations. Returns only a failure: the last operation replaces the process.

@@ -37,10 +37,16 @@ pub(crate) fn set_blocking(this: i32) -> Result<()> {
     done(nr::FCNTL, [fd(this), F_SETFL, 0])
 }
 
-/// fcntl(2) `F_DUPFD_CLOEXEC`: the lowest number that is free.
-pub(crate) fn duplicate(this: i32) -> Result<i32> {
+/// fcntl(2) `F_DUPFD_CLOEXEC`: the lowest number from `least` on that is free.
+pub(crate) fn duplicate(this: i32, least: u32) -> Result<i32> {
     const F_DUPFD_CLOEXEC: usize = 1030;
-    opened(nr::FCNTL, [fd(this), F_DUPFD_CLOEXEC, 0])
+    opened(nr::FCNTL, [fd(this), F_DUPFD_CLOEXEC, least as usize])
+}
+
+/// fcntl(2) `F_GETFD`: whether there is such a descriptor.
+pub(crate) fn is_open(number: u32) -> bool {
+    const F_GETFD: usize = 1;
+    done(nr::FCNTL, [number as usize, F_GETFD, 0]).is_ok()
 }
 
 /// dup3(2).

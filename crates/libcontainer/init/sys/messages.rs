@@ -1,8 +1,8 @@
 //! Sockets: messages with descriptors, connections to the gate.
 
 use super::super::numbers as nr;
-use super::super::protocol::Fault;
-use super::{Result, address, address_mut, call, done, fd, opened, word};
+use super::super::protocol::{Cause, Fault};
+use super::{Result, address, address_mut, call, fd, opened, word};
 
 /// socket(2) for ioctls on network interfaces.
 pub(crate) fn inet_socket() -> Result<i32> {
@@ -71,7 +71,9 @@ pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result
         control_length: if descriptor.is_some() { CONTROL_HEADER + 8 } else { 0 },
         flags: 0,
     };
-    done(nr::SENDMSG, [fd(socket), address(&header), MSG_NOSIGNAL])
+    let sent = call(nr::SENDMSG, [fd(socket), address(&header), MSG_NOSIGNAL])?;
+    // Who takes a part for the whole waits for an answer that never comes.
+    if sent == bytes.len() { Ok(()) } else { Err(Fault::of(Cause::NotInForce)) }
 }
 
 /// recvmsg(2): the bytes received, and how many descriptors were put into `descriptors`. That the kernel

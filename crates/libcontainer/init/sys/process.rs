@@ -46,14 +46,21 @@ pub(crate) fn unblock_signals() -> Result<()> {
     done(nr::RT_SIGPROCMASK, [SIG_SETMASK, address(&0u64), 0, 8])
 }
 
+/// rt_sigprocmask(2) without a new mask: the signals that are blocked.
+pub(crate) fn blocked_signals() -> Result<u64> {
+    let mut mask = u64::MAX;
+    done(nr::RT_SIGPROCMASK, [0, 0, address_mut(&mut mask), 8])?;
+    Ok(mask)
+}
+
 /// prctl(2).
 pub(crate) fn prctl(option: u32, a: u64, b: u64) -> Result<usize> {
     call(nr::PRCTL, [option as usize, word(a), word(b), 0, 0])
 }
 
-/// setsid(2).
-pub(crate) fn setsid() -> Result<()> {
-    done(nr::SETSID, [])
+/// setsid(2): the session's id, which is never 0.
+pub(crate) fn setsid() -> Result<usize> {
+    call(nr::SETSID, [])
 }
 
 /// prlimit64(2) of this process.

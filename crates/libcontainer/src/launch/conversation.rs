@@ -28,7 +28,9 @@ pub(super) fn say(socket: BorrowedFd<'_>, word: u32, along: &[RawFd]) -> Result<
     loop {
         let fd = socket.as_raw_fd();
         match sendmsg::<UnixAddr>(fd, &bytes, control, MsgFlags::MSG_NOSIGNAL, None) {
-            Ok(_) => return Ok(()),
+            Ok(sent) if sent == word.len() => return Ok(()),
+            // Nobody would answer.
+            Ok(_) => return Err(Error::new(ErrorKind::Internal, "sendmsg to init: cut short")),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(Error::os("sendmsg to init", errno as i32)),
         }
