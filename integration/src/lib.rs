@@ -22,6 +22,8 @@ pub mod outcome;
 pub mod process;
 pub mod rootfs;
 pub mod runtime;
+#[cfg(target_arch = "x86_64")]
+pub mod supervisor;
 pub mod terminal;
 
 pub use bundle::Bundle;
