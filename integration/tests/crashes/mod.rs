@@ -19,6 +19,11 @@ use serde_json::json;
 
 use crate::attacks::{needs_strace, traced};
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod scenario;
+#[cfg(target_arch = "x86_64")]
+mod sweep;
+
 /// A system call of the runtime: its name, and which call of this name it is.
 type Point = (String, usize);
 
