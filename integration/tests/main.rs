@@ -17,6 +17,8 @@ mod cli_compat;
 mod crashes;
 mod descriptors;
 mod devices;
+#[cfg(target_arch = "x86_64")]
+mod faults;
 mod features;
 mod fingerprints;
 mod hooks;
