@@ -30,6 +30,7 @@ mod lifecycle;
 mod limits;
 mod mounts;
 mod namespaces;
+#[cfg(target_arch = "x86_64")]
 mod read_back;
 mod restricted_paths;
 mod seccomp;

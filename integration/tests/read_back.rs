@@ -1,26 +1,23 @@
-//! A control that the kernel accepts and does not apply fails `create`. strace makes a system call of init
-//! return success without being made.
+//! A control that the kernel accepts and does not apply fails `create`, which says which one it is. System
+//! calls of init return success without being made.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use integration::{Bundle, Kind, Under, needs_root};
+use integration::supervisor::{Action, Call, Role, Supervisor};
+use integration::{Bundle, needs_root, peers_differ};
 use serde_json::json;
 
-/// Leaves the test, with the reason printed, where it can't be run.
-macro_rules! needs_strace {
+const PR_SET_DUMPABLE: u64 = 4;
+const PR_CAPBSET_DROP: u64 = 24;
+const PR_SET_NO_NEW_PRIVS: u64 = 38;
+
+/// Leaves the test where other calls are made.
+macro_rules! needs_tare {
     () => {
         needs_root!();
-        if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-            eprintln!("skipped: strace is missing");
-            return;
-        }
-        if Under::test().kind != Kind::Tare {
-            eprintln!("skipped: the peers make other calls");
-            return;
-        }
+        peers_differ!("runc", "makes other calls");
+        peers_differ!("crun", "makes other calls");
     };
 }
 
@@ -36,103 +33,83 @@ fn controlled() -> Bundle {
         .set("/domainname", json!("tare.test"))
 }
 
-/// A command of the runtime below strace, with these options of it.
-fn traced(bundle: &Bundle, command: &str, options: &[&str]) -> Command {
-    let inner = bundle.command_for_bundle(&[command]);
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-o"]).arg(bundle.directory().join("strace")).args(options);
-    traced.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
-    traced
-}
-
-/// That the container runs. (After a mere `create` strace would wait for its end.)
+/// That `create` fails because the kernel does not report what was set. `pretends` says what a call of init
+/// returns that is not made.
 #[track_caller]
-fn run(bundle: &Bundle, options: &[&str]) {
-    bundle.finish(&mut traced(bundle, "run", options)).ok();
-}
-
-/// That `create` fails because the kernel does not report what was set, and that the lie was told.
-#[track_caller]
-fn fails(bundle: &Bundle, property: &str, options: &[&str]) {
-    let outcome = bundle.create_by(&mut traced(bundle, "create", options));
-    let (code, text) = (outcome.code, format!("{outcome:?}"));
-    let log = fs::read_to_string(bundle.directory().join("strace")).unwrap();
-    assert!(log.contains("(INJECTED)"), "{options:?} lied to nobody:\n{log}");
-    assert_ne!(code, 0, "{options:?}: {text}");
-    assert!(text.contains(property), "{options:?}: {text}");
+fn fails(bundle: &Bundle, property: &str, mut pretends: impl FnMut(&Call) -> Option<i64> + Send) {
+    let seen =
+        Supervisor::of(&bundle.command_for_bundle(&["create"])).only(Role::Init).run(|call| {
+            match pretends(call) {
+                Some(result) => Action::Return(result),
+                None => Action::Make,
+            }
+        });
+    assert!(!seen.interfered.is_empty(), "{property}: there was no such call");
+    let said = seen.outcome.fails();
+    assert!(said.contains(property), "{:?}: {said}", seen.interfered);
     let reason = "the kernel accepted the setting but does not report it";
-    assert!(text.contains(reason), "{options:?}: {text}");
+    assert!(said.contains(reason), "{:?}: {said}", seen.interfered);
     assert_eq!(bundle.leftovers(), Vec::<String>::new());
 }
 
 #[test]
-fn without_lies_the_container_is_created_below_strace() {
-    needs_strace!();
-    run(&controlled(), &["-e", "trace=none"]);
+fn without_lies_the_container_runs() {
+    needs_tare!();
+    let bundle = controlled();
+    let command = bundle.command_for_bundle(&["run"]);
+    Supervisor::of(&command).run(|_| Action::Make).outcome.ok();
 }
 
 #[test]
 fn calls_that_only_pretend_fail_create() {
-    needs_strace!();
-    for (call, property) in [
+    needs_tare!();
+    for (name, property) in [
         ("capset", "process.capabilities"),
         ("setresuid", "process.user"),
         ("setresgid", "process.user"),
         ("setgroups", "process.user.additionalGids"),
         ("sethostname", "hostname"),
         ("setdomainname", "domainname"),
-        ("keyctl:retval=7:when=2+", "session keyring"),
     ] {
-        let inject = match call.contains(':') {
-            true => format!("inject={call}"),
-            false => format!("inject={call}:retval=0"),
-        };
-        let name = call.split(':').next().unwrap();
-        fails(&controlled(), property, &["-e", &format!("trace={name}"), "-e", &inject]);
+        fails(&controlled(), property, |call| (call.name == name).then_some(0));
     }
+    // All but the first, which joins it: that returns the number of a key.
+    let mut count = 0;
+    fails(&controlled(), "session keyring", |call| {
+        count += usize::from(call.name == "keyctl");
+        (call.name == "keyctl" && count > 1).then_some(7)
+    });
 }
 
-/// prctl(2) is many calls: which of init's they are is seen in a run without lies.
+/// prctl(2) is many calls.
 #[test]
 fn prctls_that_only_pretend_fail_create() {
-    needs_strace!();
-    let bundle = controlled();
-    run(&bundle, &["-e", "trace=prctl"]);
-    let log = fs::read_to_string(bundle.directory().join("strace")).unwrap();
-    drop(bundle);
-    // strace counts the calls of each process.
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut last: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in log.lines() {
-        let (pid, call) = line.split_once(' ').unwrap();
-        let Some(arguments) = call.trim_start().strip_prefix("prctl(") else { continue };
-        let count = counts.entry(pid).or_default();
-        *count += 1;
-        let option = arguments.split([',', ')']).next().unwrap();
-        last.insert(option, *count);
-        first.entry(option).or_insert(*count);
-    }
-    for (property, when) in [
-        ("process.noNewPrivileges", last["PR_SET_NO_NEW_PRIVS"]),
-        ("process.capabilities", last["PR_CAPBSET_DROP"]),
-        // Later ones repeat what the change of the user has done.
-        ("process", first["PR_SET_DUMPABLE"]),
+    needs_tare!();
+    for (option, property) in [
+        (PR_SET_NO_NEW_PRIVS, "process.noNewPrivileges"),
+        (PR_CAPBSET_DROP, "process.capabilities"),
+        (PR_SET_DUMPABLE, "process"),
     ] {
-        let inject = format!("inject=prctl:retval=0:when={when}");
-        fails(&controlled(), property, &["-e", "trace=prctl", "-e", &inject]);
+        let mut first = true;
+        fails(&controlled(), property, |call| {
+            // Later ones repeat what the change of the user has done.
+            let pretends = first && call.name == "prctl" && call.arguments[0] == option;
+            first &= !pretends;
+            pretends.then_some(0)
+        });
     }
 }
 
 #[test]
 fn writes_that_only_pretend_fail_create() {
-    needs_strace!();
-    // A detached procfs has no place: its files have paths that begin with its own root.
-    let sysctl = "/sys/net/ipv4/ip_unprivileged_port_start";
-    let options = ["-P", sysctl, "-e", "trace=write", "-e", "inject=write:retval=2"];
-    fails(&controlled(), "linux.sysctl", &options);
-    let options = ["-P", sysctl, "-e", "trace=write", "-e", "inject=write:retval=1"];
-    fails(&controlled(), "linux.sysctl", &options);
+    needs_tare!();
+    // A detached procfs has no place: its files have paths that begin with its own root. "77" is written.
+    let is_sysctl = |call: &Call| {
+        call.name == "write" && call.file() == "/sys/net/ipv4/ip_unprivileged_port_start"
+    };
+    for written in [2, 1] {
+        fails(&controlled(), "linux.sysctl", |call| is_sysctl(call).then_some(written));
+    }
     let pids = "/sys/fs/cgroup/pids";
     if !Path::new(pids).join("tasks").exists() {
         eprintln!("skipped in part: no v1 hierarchy");
@@ -142,18 +119,43 @@ fn writes_that_only_pretend_fail_create() {
     let path = format!("/tare-test/{}", bundle.id());
     let bundle = bundle.set("/linux/cgroupsPath", json!(path));
     let tasks = format!("{pids}{path}/tasks");
-    let options = ["-P", &tasks, "-e", "trace=write", "-e", "inject=write:retval=1"];
-    fails(&bundle, "linux.cgroupsPath", &options);
+    fails(&bundle, "linux.cgroupsPath", |call| {
+        (call.name == "write" && call.file() == tasks).then_some(1)
+    });
     let _may_stay = fs::remove_dir(format!("{pids}/tare-test"));
 }
 
 #[test]
 fn limits_that_only_pretend_fail_create() {
-    needs_strace!();
+    needs_tare!();
     let bundle = controlled()
         .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 123, "hard": 456}]));
-    let options = ["-e", "trace=prlimit64", "-e", "inject=prlimit64:retval=0:when=1"];
-    fails(&bundle, "process.rlimits", &options);
-    let options = ["-e", "trace=umask", "-e", "inject=umask:retval=0:when=2+"];
-    fails(&controlled(), "process.user.umask", &options);
+    fails(&bundle, "process.rlimits", |call| {
+        // Those without a new limit report.
+        (call.name == "prlimit64" && call.arguments[2] != 0).then_some(0)
+    });
+    fails(&controlled(), "process.user.umask", |call| {
+        (call.name == "umask" && call.arguments[0] == 0o77).then_some(0)
+    });
+}
+
+#[test]
+fn mounts_that_only_pretend_fail_create() {
+    needs_tare!();
+    for (name, property) in [
+        ("pivot_root", "root.path"),
+        ("umount2", "root.path"),
+        ("close_range", "process"),
+        ("setsid", "process"),
+        ("rt_sigprocmask", "process"),
+    ] {
+        fails(&Bundle::new(), property, |call| (call.name == name).then_some(0));
+    }
+    // Below it, everything is to be read-only too.
+    let read_only = |call: &Call| {
+        call.name == "mount_setattr"
+            && call.arguments[2] == 0x9000
+            && call.word(call.arguments[3]) == 1
+    };
+    fails(&Bundle::new(), "linux.readonlyPaths[0]", |call| read_only(call).then_some(0));
 }

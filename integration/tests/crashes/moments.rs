@@ -1,0 +1,136 @@
+//! Deaths at moments that matter most, and what must be true before anybody has cleaned up.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
+use integration::{Bundle, leftovers, needs_root, peers_differ, until};
+use serde_json::json;
+
+use super::scenario::Scenario;
+
+fn create(bundle: &Bundle, decide: impl FnMut(&Call) -> Action + Send) -> Supervised {
+    Supervisor::of(&bundle.command_for_bundle(&["create"])).run(decide)
+}
+
+/// Kills when this process is about to say something for the first time.
+fn killed_as(speaks: Role, victim: Role) -> impl FnMut(&Call) -> Action + Send {
+    let mut spoken = false;
+    move |call| match call.role == speaks && call.name == "sendmsg" && !spoken {
+        true => {
+            spoken = true;
+            Action::Kill(vec![victim])
+        }
+        false => Action::Make,
+    }
+}
+
+#[test]
+fn a_stage_of_init_that_is_killed_is_no_hang() {
+    needs_root!();
+    peers_differ!("runc", "has no such stages");
+    peers_differ!("crun", "has no such stages");
+    for victim in [Role::Init, Role::SecondStage] {
+        let scenario = Scenario::mapped();
+        // The first stage has not said yet that there is a second one.
+        let seen = create(&scenario.bundle, killed_as(Role::Init, victim));
+        assert_eq!(seen.interfered.len(), 1, "{victim}");
+        seen.outcome.fails();
+        assert_eq!(scenario.left(), Vec::<String>::new(), "{victim}");
+    }
+}
+
+#[test]
+fn init_does_not_outlive_a_creator_that_is_killed_early() {
+    needs_root!();
+    peers_differ!("runc", "has no such init");
+    peers_differ!("crun", "has no such init");
+    let single: fn() -> Scenario = || Scenario::of(Bundle::sleeping());
+    for (make, speaks) in [
+        (single, Role::Init),
+        (Scenario::mapped, Role::Init),
+        (Scenario::mapped, Role::SecondStage),
+    ] {
+        let scenario = make();
+        let bundle = &scenario.bundle;
+        let seen = create(bundle, killed_as(speaks, Role::Runtime));
+        assert_eq!((seen.outcome.code, seen.interfered.len()), (137, 1), "{speaks}");
+        let ends = || leftovers::processes(bundle.id(), bundle.directory()).is_empty();
+        assert!(until(ends), "{speaks} outlives its creator");
+        assert_eq!(scenario.remove(), Vec::<String>::new(), "{speaks}");
+        seen.reap();
+    }
+}
+
+/// A cgroup with a process in it, neither of them the container's.
+struct Neighbour {
+    process: Child,
+    directories: Vec<PathBuf>,
+}
+
+impl Neighbour {
+    fn at(path: &str) -> Self {
+        let top = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+        let mut directories: Vec<_> = top
+            .filter(|entry| entry.path().join("cgroup.procs").exists() && entry.path().is_dir())
+            .map(|entry| entry.path().join(path))
+            .collect();
+        if fs::exists("/sys/fs/cgroup/cgroup.procs").unwrap() {
+            directories = vec![PathBuf::from("/sys/fs/cgroup").join(path)];
+        }
+        let process = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        for directory in &directories {
+            fs::create_dir(directory).unwrap();
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                let parents = fs::read_to_string(directory.parent().unwrap().join(file));
+                if let (Ok(value), true) =
+                    (parents, directory.join("cgroup.clone_children").exists())
+                {
+                    fs::write(directory.join(file), value).unwrap();
+                }
+            }
+            fs::write(directory.join("cgroup.procs"), process.id().to_string()).unwrap();
+        }
+        Self { process, directories }
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+        for directory in &self.directories {
+            until(|| fs::remove_dir(directory).is_ok() || !directory.exists());
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_in_the_cgroup_survives_an_interrupted_create() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 forgets what it made before its state was written");
+    peers_differ!("crun", "1.8.1 forgets what it made before its state was written");
+    let path = format!("tare-neighbour-{}", std::process::id());
+    let mut neighbour = Neighbour::at(&path);
+    let bundle = Bundle::sleeping().set("/linux/cgroupsPath", json!(format!("/{path}")));
+    bundle.create().fails();
+    bundle.deleted_at_end();
+    // Between the two halves of the record; with the whole record; before and after the gate is there.
+    for (name, nth) in [("openat", 10), ("symlinkat", 1), ("bind", 1), ("listen", 1)] {
+        let mut count = 0;
+        let seen = create(&bundle, |call| {
+            count += usize::from(call.role == Role::Runtime && call.name == name);
+            match call.role == Role::Runtime && call.name == name && count == nth {
+                true => Action::Kill(vec![Role::Runtime]),
+                false => Action::Make,
+            }
+        });
+        assert_eq!(seen.interfered.len(), 1, "{name} {nth}");
+        bundle.delete_force().ok();
+        seen.reap();
+        assert!(neighbour.process.try_wait().unwrap().is_none(), "killed at {name} {nth}");
+        assert!(neighbour.directories.iter().all(|directory| directory.exists()));
+    }
+}
