@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use integration::fingerprint::{Fingerprint, diff};
-use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
+use integration::supervisor::{Action, Call, Role, Supervised};
 use integration::{Bundle, needs_root, peers_differ, rounds, until};
 use nix::errno::Errno;
 
-use crate::crashes::scenario::Scenario;
+use crate::crashes::scenario::{Scenario, supervise};
 
 /// What the C library and the standard library do before `main`: they abort, or do without.
 const BEFORE_MAIN: [&str; 12] = [
@@ -99,7 +99,7 @@ fn about(call: &Call) -> String {
     }
 }
 
-fn supervise(
+fn watch(
     scenario: &Scenario,
     verb: &str,
     only: Option<Role>,
@@ -110,14 +110,7 @@ fn supervise(
         "create" => (scenario.command("create"), None),
         _ => (bundle.command(&["start", bundle.id()]), Some(scenario.created())),
     };
-    let mut supervisor = Supervisor::of(&command);
-    if let Some(init) = init {
-        supervisor = supervisor.with(init);
-    }
-    if let Some(role) = only {
-        supervisor = supervisor.only(role);
-    }
-    supervisor.run(decide)
+    supervise(&command, init, only, decide)
 }
 
 /// That of the container's process, once it is the user's.
@@ -144,7 +137,7 @@ impl Undisturbed {
         let mut points = Vec::new();
         let mut counts = BTreeMap::new();
         for verb in ["create", "start"] {
-            let seen = supervise(&scenario, verb, None, |call| {
+            let seen = watch(&scenario, verb, None, |call| {
                 let count: &mut usize = counts.entry((verb, call.role, call.name)).or_default();
                 *count += 1;
                 points.push(Point { verb, call: call.clone(), nth: *count, about: about(call) });
@@ -186,7 +179,7 @@ impl Undisturbed {
         action: &(dyn Fn(&Call) -> Action + Sync),
     ) -> Option<String> {
         let mut count = 0;
-        let seen = supervise(&self.scenario, point.verb, Some(point.call.role), |call| {
+        let seen = watch(&self.scenario, point.verb, Some(point.call.role), |call| {
             count += usize::from(call.name == point.call.name);
             match call.name == point.call.name && count == point.nth {
                 true => action(call),
@@ -296,7 +289,7 @@ fn undisturbed_runs_make_the_same_calls() {
         assert_eq!(scenario.remove(), Vec::<String>::new());
         for verb in ["create", "start"] {
             let run = || {
-                let seen = supervise(&scenario, verb, None, |_| Action::Make);
+                let seen = watch(&scenario, verb, None, |_| Action::Make);
                 assert_eq!(scenario.remove(), Vec::<String>::new());
                 seen
             };

@@ -7,8 +7,26 @@ use std::path::Path;
 use std::process::Command;
 
 use integration::config::put_user_namespace;
+use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
 use integration::{Bundle, Process};
 use serde_json::{Value, json};
+
+/// A command of the runtime, with the calls of all or of one. `init` stands at the gate already.
+pub(crate) fn supervise(
+    command: &Command,
+    init: Option<Process>,
+    only: Option<Role>,
+    decide: impl FnMut(&Call) -> Action + Send,
+) -> Supervised {
+    let mut supervisor = Supervisor::of(command);
+    if let Some(init) = init {
+        supervisor = supervisor.with(init);
+    }
+    if let Some(role) = only {
+        supervisor = supervisor.only(role);
+    }
+    supervisor.run(decide)
+}
 
 const HOOKS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];

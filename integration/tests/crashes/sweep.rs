@@ -1,10 +1,10 @@
 //! Death at every system call of every verb: of the runtime, of init, of both. Then `delete --force` removes
 //! everything, and the id is free.
 
-use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
+use integration::supervisor::{Action, Call, Role, Supervised};
 use integration::{Bundle, needs_root, peers_differ, rounds};
 
-use super::scenario::Scenario;
+use super::scenario::{Scenario, supervise};
 
 /// Of how many kills one is followed by a whole life of a container of the same id. (Each of them is by the
 /// next kill, as far as that lets it come.)
@@ -66,14 +66,7 @@ impl Sweep<'_> {
                 (bundle.command(&[verb, id]), None)
             }
         };
-        let mut supervisor = Supervisor::of(&command);
-        if let Some(init) = init {
-            supervisor = supervisor.with(init);
-        }
-        if let Some(role) = only {
-            supervisor = supervisor.only(role);
-        }
-        supervisor.run(decide)
+        supervise(&command, init, only, decide)
     }
 
     fn run(&self) {
