@@ -124,11 +124,17 @@ impl KernelFeatures {
             mount_setattr: probe::MOUNT_SETATTR.errno() != Errno::ENOSYS,
             memfd_exec: probe::memfd_exec(),
             time_namespace_at_exec: version >= (6, 2),
-            keyrings: probe::KEYCTL.errno() != Errno::ENOSYS,
+            keyrings: has_keyrings(),
             wait_killable_recv: probe::WAIT_KILLABLE_RECV.errno() == Errno::EFAULT,
             pidfd_exit_info: version >= (6, 15),
         }
     }
+}
+
+/// ENOSYS is also what a seccomp filter around us may say, of a kernel that has keys. Then a container that
+/// went without its keyring would have that of its caller.
+fn has_keyrings() -> bool {
+    probe::KEYCTL.errno() != Errno::ENOSYS || fs::exists("/proc/sys/kernel/keys").unwrap_or(true)
 }
 
 impl SecurityModules {
