@@ -32,11 +32,12 @@ pub(crate) fn interruptible(
         .context("signalfd")?;
     let (finished, done) = std::io::pipe().map_err(|error| text::io(&error)).context("pipe")?;
     let (made, asked) = thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(&signals, &finished));
+        let watching = thread::Builder::new().spawn_scoped(scope, || watch(&signals, &finished));
+        let watching = watching.map_err(|error| text::io(&error)).context("clone of a thread")?;
         let made = make();
         drop(done);
-        (made, watching.join().unwrap_or_default())
-    });
+        anyhow::Ok((made, watching.join().unwrap_or_default()))
+    })?;
     asking.thread_unblock().map_err(text::errno).context("sigprocmask(SIG_UNBLOCK)")?;
     let Some(signal) = asked else { return made };
     match made.and_then(|container| Ok(container.delete(Delete::Force)?)) {
