@@ -26,9 +26,9 @@ const BEFORE_MAIN: [&str; 12] = [
     "sigaltstack",
 ];
 
-/// Calls of which 0 is no success, but a descriptor, an address, a process, or no return.
+/// Calls of which 0 is no success, but a descriptor, an address, a process, or no return; or that write
+/// the descriptors to where nobody has put any.
 const NEVER_PRETEND: [&str; 18] = [
-    "mount",
     "accept4",
     "clone3",
     "execve",
@@ -43,16 +43,19 @@ const NEVER_PRETEND: [&str; 18] = [
     "openat",
     "openat2",
     "pidfd_open",
+    "pipe2",
     "recvmsg",
     "socket",
     "socketpair",
 ];
 
 /// Pretences that nobody sees through: whose, of what, about what, and why.
-const BELIEVED: [(Role, &str, &str, &str); 10] = [
+const BELIEVED: [(Role, &str, &str, &str); 12] = [
     (Role::Init, "dup3", "", "the stream stays what the caller has made it"),
+    (Role::Init, "fcntl", "4", "the null device blocks nobody, whatever it was opened with"),
     (Role::Init, "fsconfig", "1", "what options a file system took only mountinfo tells"),
     (Role::Init, "ioctl", "", "the loopback device stays down"),
+    (Role::Init, "mount", "", "what a mount propagates to only mountinfo tells"),
     (Role::Init, "mount_setattr", "", "fstatfs(2) would ask whoever serves the file system"),
     (Role::Init, "read", "", "a passwd file may be empty"),
     (Role::Init, "seccomp", "", "what asks for the filter may be what the filter denies"),
