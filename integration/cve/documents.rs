@@ -8,16 +8,25 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-/// The sources of a directory of `integration`: topic and text.
+/// The sources in a directory of `integration` and below it: topic and text.
 fn sources(directory: &str) -> Vec<(String, String)> {
-    let entries = fs::read_dir(repository().join("integration").join(directory)).unwrap();
-    let files = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    files
-        .map(|path| {
-            let topic = path.file_stem().unwrap().to_str().unwrap().to_string();
-            (topic, fs::read_to_string(path).unwrap())
-        })
-        .collect()
+    let top = repository().join("integration").join(directory);
+    let mut directories = vec![top.clone()];
+    let mut sources = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let topic = path.strip_prefix(&top).unwrap().with_extension("");
+            let topic = topic.to_str().unwrap().replace('/', "::");
+            let text = fs::read_to_string(path).unwrap();
+            sources.push((topic.trim_end_matches("::mod").to_string(), text));
+        }
+    }
+    sources
 }
 
 /// All `topic::test` of these sources.
@@ -31,22 +40,27 @@ fn tests(sources: &[(String, String)]) -> BTreeSet<String> {
     sources.iter().flat_map(named).collect()
 }
 
+/// What these names mean is said in `docs/testing.md`.
+fn is_name_of_test(code: &str) -> bool {
+    let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let mut words = code.split("::");
+    code.contains("::") && words.all(|word| !word.is_empty() && word.bytes().all(is_lower))
+}
+
 #[test]
-fn every_test_that_the_security_document_names_exists() {
+fn every_test_that_a_document_names_exists() {
     let mut all = tests(&sources("tests"));
     all.extend(tests(&sources("cve")));
-    assert!(all.contains("documents::every_test_that_the_security_document_names_exists"));
-    let text = fs::read_to_string(repository().join("SECURITY.md")).unwrap();
-    let named: BTreeSet<_> = text
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|code| code.contains("::") && *code != "topic::test")
-        .map(String::from)
-        .collect();
-    assert!(named.len() > 50, "{named:?}");
-    let missing: Vec<_> = named.difference(&all).collect();
-    assert!(missing.is_empty(), "no such test: {missing:#?}");
+    assert!(all.contains("documents::every_test_that_a_document_names_exists"));
+    for document in ["SECURITY.md", "docs/testing.md"] {
+        let text = fs::read_to_string(repository().join(document)).unwrap();
+        let codes = text.split('`').skip(1).step_by(2).filter(|code| is_name_of_test(code));
+        let named: BTreeSet<_> =
+            codes.filter(|code| *code != "topic::test").map(String::from).collect();
+        assert!(named.len() > 50, "{document}: {named:?}");
+        let missing: Vec<_> = named.difference(&all).collect();
+        assert!(missing.is_empty(), "{document}: no such test: {missing:#?}");
+    }
 }
 
 /// And the other way round: what is tried here is in the document.

@@ -172,14 +172,23 @@ fn a_caller_that_may_write_no_file_is_told() {
     peers_differ!("crun", "1.8.1 is killed by SIGXFSZ");
     let caller = poor("ulimit -f 0");
     let bundle = confined();
-    for verb in ["create", "run"] {
-        let mut command = caller.calls(&bundle.command_for_bundle(&[verb]));
-        let output = command.output().unwrap();
+    let is_told = |command: &Command| {
+        let output = caller.calls(command).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{verb}: {said}");
-        assert!(said.contains("file too large"), "{verb}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains("file too large"), "{command:?}: {said}");
+    };
+    for verb in ["create", "run"] {
+        is_told(&bundle.command_for_bundle(&[verb]));
         assert_eq!(bundle.leftovers(), Vec::<String>::new(), "{verb}");
     }
-    // What writes nothing succeeds.
-    handles(&caller, &Fingerprint::of(bundle.started(), &bundle));
+    let process = bundle.created();
+    is_told(&bundle.command(&["start", bundle.id()]));
+    assert_eq!(bundle.status(), "created");
+    // These write nothing.
+    let call = |args: &[&str]| bundle.finish(&mut caller.calls(&bundle.command(args)));
+    call(&["kill", bundle.id(), "KILL"]).ok();
+    assert_eq!(bundle.wait(process), 137);
+    call(&["delete", bundle.id()]).ok();
+    assert_eq!(bundle.leftovers(), Vec::<String>::new());
 }

@@ -155,12 +155,18 @@ fn documents() {
         ),
         row(
             "a float",
-            "{bundle}/config.json: process.user.uid: invalid type: floating point `0.5`, expected u32 at line 1 column 37",
+            "{bundle}/config.json: process.user.uid: invalid type: floating point `0.5`, expected u32 at line 1 column 37; \
+             ociVersion: must be specified (allowed: a semantic version 1.x.y); \
+             root: root must be specified (allowed: an object with a path); \
+             process.args: args must not be empty (allowed: the program and its arguments)",
             text(br#"{"process":{"cwd":"/","user":{"uid":0.5,"gid":0}}}"#),
         ),
         row(
             "a number of 20 digits",
-            "{bundle}/config.json: process.user.uid: invalid type: floating point `1e+20`, expected u32 at line 1 column 37",
+            "{bundle}/config.json: process.user.uid: invalid type: floating point `1e+20`, expected u32 at line 1 column 37; \
+             ociVersion: must be specified (allowed: a semantic version 1.x.y); \
+             root: root must be specified (allowed: an object with a path); \
+             process.args: args must not be empty (allowed: the program and its arguments)",
             text(br#"{"process":{"cwd":"/","user":{"uid":99999999999999999999}}}"#),
         ),
         row(

@@ -52,7 +52,7 @@ fn roots() {
         row(
             "with two inodes",
             "state of container {id}: \
-             openat(\"record.json\", O_CREAT): no space left on device",
+             openat(\"record.json.next\", O_CREAT): no space left on device",
             on("mode=700,nr_inodes=3"),
         )
         .crun("leaves its state")

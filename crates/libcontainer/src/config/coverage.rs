@@ -56,14 +56,15 @@ fn defect_of_test(name: &str) -> Option<String> {
         let path = repository().join("fixtures/bad").join(format!("{fixture}.json"));
         return (!path.is_file()).then(|| format!("{name}: no such fixture"));
     }
-    let Some((module, function)) = name.split_once("::") else {
+    let Some((module, function)) = name.rsplit_once("::") else {
         return Some(format!("{name}: neither a test nor a fixture"));
     };
     let path = match Path::new(module).extension() {
         Some(_) => file(module),
-        None => repository().join("integration/tests").join(format!("{module}.rs")),
+        None => repository().join("integration/tests").join(module.replace("::", "/")),
     };
-    let source = fs::read_to_string(path).unwrap_or_default();
+    let files = [path.clone(), path.with_extension("rs"), path.join("mod.rs")];
+    let source = files.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let is_test = lines.windows(4).any(|lines| {
         lines[0] == "#[test]"
