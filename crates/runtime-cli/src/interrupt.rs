@@ -2,15 +2,13 @@
 //! the container fails and what was made is removed.
 
 use std::fs;
-use std::io::PipeReader;
-use std::os::fd::AsFd;
 use std::process::id;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, anyhow};
 use libcontainer::{Container, Delete};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
@@ -19,6 +17,15 @@ use crate::text;
 
 /// The signals that ask for an end.
 const ASKING: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+
+/// What the one who makes a container and the one who looks for signals know of each other.
+#[derive(Debug, Default)]
+struct Making {
+    /// The last signal that came.
+    asked: Option<Signal>,
+    /// Nobody is to be killed any more.
+    over: bool,
+}
 
 /// Makes a container, unless a signal asks for an end meanwhile: then there is none.
 pub(crate) fn interruptible(
@@ -30,20 +37,27 @@ pub(crate) fn interruptible(
     let signals = SignalFd::with_flags(&asking, SfdFlags::SFD_CLOEXEC)
         .map_err(text::errno)
         .context("signalfd")?;
-    let (finished, done) = std::io::pipe().map_err(|error| text::io(&error)).context("pipe")?;
-    let (made, asked) = thread::scope(|scope| {
-        let watching = thread::Builder::new().spawn_scoped(scope, || watch(&signals, &finished));
-        let watching = watching.map_err(|error| text::io(&error)).context("clone of a thread")?;
-        let made = make();
-        drop(done);
-        anyhow::Ok((made, watching.join().unwrap_or_default()))
-    })?;
+    let making = Arc::new(Mutex::new(Making::default()));
+    let shared = Arc::clone(&making);
+    // It is not waited for: that would be one thing more that can hang. It ends with this process.
+    let watching = thread::Builder::new().spawn(move || watch(&signals, &shared));
+    watching.map_err(|error| text::io(&error)).context("clone of a thread")?;
+    let made = make();
+    let asked = {
+        let mut making = lock(&making);
+        making.over = true;
+        making.asked
+    };
     asking.thread_unblock().map_err(text::errno).context("sigprocmask(SIG_UNBLOCK)")?;
     let Some(signal) = asked else { return made };
     match made.and_then(|container| Ok(container.delete(Delete::Force)?)) {
         Ok(_) => Err(anyhow!("interrupted by {signal}")),
         Err(error) => Err(error.context(format!("interrupted by {signal}"))),
     }
+}
+
+fn lock(making: &Mutex<Making>) -> MutexGuard<'_, Making> {
+    making.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Those that the caller has not set to be ignored, as nohup(1) does.
@@ -53,26 +67,20 @@ fn heeded(status: &str) -> SigSet {
     ASKING.into_iter().filter(|signal| ignored >> (*signal as i32 - 1) & 1 == 0).collect()
 }
 
-/// Waits until the container is made or has failed. Returns the last signal that came.
-fn watch(signals: &SignalFd, finished: &PipeReader) -> Option<Signal> {
-    let mut asked = None;
+/// Waits for signals until the container is made or has failed.
+fn watch(signals: &SignalFd, making: &Mutex<Making>) {
     loop {
-        let mut fds = [
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(finished.as_fd(), PollFlags::POLLIN),
-        ];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(_) => return asked,
+        let info = match signals.read_signal() {
+            Ok(Some(info)) => info,
+            Ok(None) | Err(Errno::EINTR) => continue,
+            Err(_) => return,
+        };
+        let mut making = lock(making);
+        if making.over {
+            return;
         }
-        if fds[1].any() == Some(true) {
-            return asked;
-        }
-        if let Ok(Some(info)) = signals.read_signal() {
-            asked = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
-            kill_children();
-        }
+        making.asked = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
+        kill_children();
     }
 }
 
