@@ -193,7 +193,8 @@ impl Undisturbed {
         let left = self.scenario.remove();
         seen.reap();
         if !left.is_empty() {
-            self.scenario = (self.make)();
+            // What is left has been told, and would be that of every fault after this one.
+            std::mem::replace(&mut self.scenario, (self.make)()).bundle.end();
             self.scenario.started();
             assert_eq!(self.scenario.remove(), Vec::<String>::new());
         }
