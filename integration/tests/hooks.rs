@@ -1,14 +1,10 @@
 //! Hooks: when, where, with what, and what their failures do.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use integration::bundle::Bundle;
-use integration::outcome::{temporary, text};
 use integration::{needs_root, peers_differ, until};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 const KINDS: [&str; 6] =
@@ -255,48 +251,5 @@ fn a_hook_that_writes_much_is_not_stopped() {
         let hook = shell("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2");
         let bundle = with_hook(Bundle::sh("echo done"), kind, hook);
         assert!(bundle.run().ok().ends_with("done\n"), "{kind}");
-    }
-}
-
-/// Creates, and interrupts that when a hook has noted that it has begun. Returns what was said.
-#[track_caller]
-fn interrupted(bundle: &Bundle, begun: &Path, verb: &[&str], signal: Signal) -> String {
-    let said = temporary();
-    let mut command = bundle.command_for_bundle(verb);
-    command.stdout(Stdio::null()).stderr(said.try_clone().unwrap());
-    let mut create = command.spawn().unwrap();
-    let pid = Pid::from_raw(create.id().cast_signed());
-    assert!(until(|| begun.exists()));
-    kill(pid, signal).unwrap();
-    let ended = until(|| create.try_wait().unwrap().is_some());
-    if !ended {
-        create.kill().unwrap();
-        create.wait().unwrap();
-        bundle.delete_force();
-    }
-    assert!(ended, "hangs");
-    text(&said)
-}
-
-#[test]
-fn an_interrupted_create_leaves_nothing() {
-    needs_root!();
-    peers_differ!("runc", "takes no notice of such signals");
-    peers_differ!("crun", "takes no notice of such signals");
-    // Init goes on no more, and nothing that is asked of it is ever answered.
-    let stop = r#"kill -STOP $(sed 's/.*"pid":\([0-9]*\).*/\1/')"#;
-    for (verb, before, after, signal) in [
-        (&["create"][..], "true", "exec sleep 1000", Signal::SIGTERM),
-        (&["create"], "true", "exec sleep 1000", Signal::SIGINT),
-        (&["run", "--detach"], "true", "exec sleep 1000", Signal::SIGHUP),
-        (&["create"], stop, "true", Signal::SIGTERM),
-    ] {
-        let notes = tempfile::tempdir().unwrap();
-        let begun = notes.path().join("begun");
-        let script = format!("{before} && echo > {} && {after}", begun.display());
-        let bundle = with_hook(Bundle::sleeping(), "createRuntime", shell(&script));
-        let said = interrupted(&bundle, &begun, verb, signal);
-        assert!(said.contains(&format!("interrupted by {signal}")), "{said}");
-        assert_eq!(bundle.leftovers(), Vec::<String>::new(), "{verb:?} {before} {signal}");
     }
 }

@@ -5,7 +5,6 @@
 mod args;
 mod commands;
 mod console_socket;
-mod interrupt;
 mod listen_fds;
 mod logger;
 mod owner;

@@ -1,7 +1,7 @@
 //! The loop of waitpid(2) and ptrace(2).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, metadata, read_to_string};
+use std::fs::{File, metadata};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
@@ -9,8 +9,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libc::{
-    CLONE_PARENT, CLONE_THREAD, PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EVENT_FORK,
-    PTRACE_EVENT_STOP, PTRACE_EVENT_VFORK,
+    CLONE_PARENT, PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EVENT_FORK, PTRACE_EVENT_STOP,
+    PTRACE_EVENT_VFORK,
 };
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
@@ -213,11 +213,6 @@ impl<'a> Tracer<'a> {
     fn at_event(&mut self, pid: Pid, event: i32) {
         match event {
             PTRACE_EVENT_STOP if !self.tracees.contains_key(&pid) => {
-                if is_thread(pid) {
-                    // What it waits for is a signal to the runtime, which does not come here.
-                    ptrace::detach(pid, None).ok();
-                    return;
-                }
                 self.early.insert(pid);
                 return self.leave_early();
             }
@@ -246,15 +241,14 @@ impl<'a> Tracer<'a> {
     fn born(&mut self, parent: Pid) {
         let Ok(child) = ptrace::getevent(parent) else { return };
         let child = Pid::from_raw(i32::try_from(child).expect("a pid"));
-        let flags = clone_flags(parent);
-        if flags & CLONE_THREAD != 0 || self.traced.processes.contains(&child) {
-            // It is let go at its first stop, or was before its parent told of it.
+        if self.traced.processes.contains(&child) {
+            // It was let go before its parent told of it.
             return;
         }
         let (role, programs) = match self.tracees.get(&parent).map(|tracee| tracee.role) {
             Some(Role::Runtime) if !std::mem::replace(&mut self.has_init, true) => (Role::Init, 2),
             Some(Role::Runtime) => (self.next_hook(), 2),
-            _ if flags & CLONE_PARENT != 0 => (Role::SecondStage, 1),
+            _ if makes_sibling(parent) => (Role::SecondStage, 1),
             _ => (self.next_hook(), 1),
         };
         self.add(child, role, programs);
@@ -284,9 +278,8 @@ impl<'a> Tracer<'a> {
         let number = usize::try_from(number).ok().and_then(Sysno::new);
         let name = number.map_or("a call without a name", |number| number.name());
         tracee.inside = Some(name);
-        if name == "brk" || name == "futex" {
-            // How often the heap grows depends on where it lies, which is random; and who waits for a
-            // thread, on who is faster.
+        if name == "brk" {
+            // How often the heap grows depends on where it lies, which is random.
             return self.resume(pid, None);
         }
         tracee.calls += 1;
@@ -318,22 +311,13 @@ impl<'a> Tracer<'a> {
     }
 }
 
-/// The flags of the clone(2) or clone3(2) that the process is in, 0 in any other call.
-fn clone_flags(pid: Pid) -> i32 {
+/// Whether the process is in a clone3(2) with `CLONE_PARENT`.
+fn makes_sibling(pid: Pid) -> bool {
     let flags = registers::entered(pid).and_then(|(number, arguments)| match number {
         number if number == Sysno::clone3 as u64 => registers::word(pid, arguments[0]),
-        number if number == Sysno::clone as u64 => Ok(arguments[0]),
         _ => Ok(0),
     });
-    // The upper half has none that matter here.
-    i32::try_from(flags.unwrap_or(0) & 0x7fff_ffff).unwrap_or(0)
-}
-
-/// Whether the task is not the first one of its process.
-fn is_thread(pid: Pid) -> bool {
-    let status = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
-    group.is_some_and(|group| group.trim() != pid.to_string())
+    flags.unwrap_or(0) & u64::from(CLONE_PARENT.cast_unsigned()) != 0
 }
 
 fn is_shell(pid: Pid) -> bool {

@@ -6,7 +6,6 @@ use anyhow::Context;
 
 use super::creation::{Creation, Mode};
 use crate::args::Globals;
-use crate::interrupt::interruptible;
 
 /// create a container
 ///
@@ -28,8 +27,9 @@ pub(crate) struct Create {
 
 impl super::Execute for Create {
     fn execute(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let create = || Ok(self.creation.create(globals, &self.id, Mode::Detached)?.0);
-        interruptible(create).with_context(|| format!("{} create failed", globals.program))?;
+        self.creation
+            .create(globals, &self.id, Mode::Detached)
+            .with_context(|| format!("{} create failed", globals.program))?;
         Ok(ExitCode::SUCCESS)
     }
 }

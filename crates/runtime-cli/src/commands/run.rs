@@ -8,7 +8,6 @@ use libcontainer::Delete;
 
 use super::creation::{Creation, Mode, or_delete, pid_of};
 use crate::args::Globals;
-use crate::interrupt::interruptible;
 use crate::signals::{self, Signals};
 use crate::text;
 
@@ -48,11 +47,8 @@ impl Run {
                 .context("prctl(PR_SET_CHILD_SUBREAPER)")?;
         }
         if self.detach {
-            interruptible(|| {
-                let (container, _) = self.creation.create(globals, &self.id, Mode::Detached)?;
-                or_delete(&container, || Ok(container.start()?))?;
-                Ok(container)
-            })?;
+            let (container, _) = self.creation.create(globals, &self.id, Mode::Detached)?;
+            or_delete(&container, || Ok(container.start()?))?;
             return Ok(ExitCode::SUCCESS);
         }
         // Before there is a container, so that no signal can leave one behind.
