@@ -172,7 +172,7 @@ impl Drop for Cgroup {
 /// it was the one that had made it.
 fn own(made: &mut Made) -> Result<()> {
     let locked = made.directory.lock();
-    if locked.is_err() {
+    if locked.as_ref().is_err_and(|error| error.kind() == ErrorKind::Exists) {
         made.levels = 0;
     }
     locked

@@ -62,20 +62,32 @@ fn read(path: &str) -> Result<Vec<u8>> {
         .map_err(|errno| os("read", Path::new(path), errno))
 }
 
-/// Whether its path leads to a hierarchy: the table also has mounts that others cover.
-fn is_visible(mount: &Mount) -> bool {
+/// Whether its path leads to a hierarchy: the table also has mounts that others cover. A container must not
+/// stay out of a hierarchy for another reason than that.
+fn is_visible(mount: &Mount) -> Result<bool> {
     let magic = if mount.unified { CGROUP2_SUPER_MAGIC } else { CGROUP_SUPER_MAGIC };
-    statfs(&mount.mountpoint).is_ok_and(|fs| fs.filesystem_type() == magic)
+    match statfs(&mount.mountpoint) {
+        Ok(fs) => Ok(fs.filesystem_type() == magic),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => Ok(false),
+        Err(errno) => {
+            let call = format!("statfs({:?})", mount.mountpoint.display().to_string());
+            Err(Error::os(call, errno as i32))
+        }
+    }
 }
 
 /// Makes the layout of the two files' contents, as far as its mounts are visible.
 fn parse(
     mountinfo: &[u8],
     proc_cgroup: &[u8],
-    is_visible: impl Fn(&Mount) -> bool,
+    is_visible: impl Fn(&Mount) -> Result<bool>,
 ) -> Result<Layout> {
-    let mounts = mountinfo.split(|b| *b == b'\n').filter_map(mount);
-    let mounts: Vec<Mount> = mounts.filter(is_visible).collect();
+    let mut mounts = Vec::new();
+    for mount in mountinfo.split(|b| *b == b'\n').filter_map(mount) {
+        if is_visible(&mount)? {
+            mounts.push(mount);
+        }
+    }
     let memberships: Vec<Membership> = memberships(proc_cgroup)?;
 
     let mut hierarchies: Vec<Hierarchy> = memberships
@@ -104,7 +116,7 @@ fn parse(
 /// The layout of these contents, with everything in the mount table visible.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn layout_of(mountinfo: &[u8], proc_cgroup: &[u8]) -> Result<Layout> {
-    parse(mountinfo, proc_cgroup, |_| true)
+    parse(mountinfo, proc_cgroup, |_| Ok(true))
 }
 
 fn own_unified(proc_cgroup: &[u8]) -> Result<PathBuf> {
@@ -273,7 +285,7 @@ mod tests {
 
     #[test]
     fn covered_mounts_are_left_out() {
-        let visible = |mount: &Mount| !mount.unified && !mount.mountpoint.ends_with("memory");
+        let visible = |mount: &Mount| Ok(!mount.unified && !mount.mountpoint.ends_with("memory"));
         let layout = parse(HYBRID_MOUNTS, HYBRID_SELF, visible).unwrap();
         let Layout::V1 { hierarchies, unified } = layout else { panic!("{layout:?}") };
         assert_eq!(unified, None);
@@ -283,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_hybrid_host_has_both_and_leaves_out_what_is_not_mounted() {
-        let layout = parse(HYBRID_MOUNTS, HYBRID_SELF, |_| true).unwrap();
+        let layout = parse(HYBRID_MOUNTS, HYBRID_SELF, |_| Ok(true)).unwrap();
         let expected = Layout::V1 {
             hierarchies: vec![
                 v1(&[], Some("systemd"), ["/sys/fs/cgroup/systemd", "/", "/user.slice/x.scope"]),
@@ -315,7 +327,7 @@ mod tests {
             ("35 31 0:32 / /cg rw - cgroup", "1:devices:/\n", Layout::None),
         ] {
             assert_eq!(
-                parse(mounts.as_bytes(), own.as_bytes(), |_| true).unwrap(),
+                parse(mounts.as_bytes(), own.as_bytes(), |_| Ok(true)).unwrap(),
                 expected,
                 "{mounts}{own}"
             );
@@ -329,7 +341,7 @@ mod tests {
 41 31 0:32 / /mnt/elsewhere rw - cgroup cgroup rw,devices
 42 31 0:32 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices
 ";
-        let layout = parse(mounts, b"1:devices:/docker/ab/x\n", |_| true).unwrap();
+        let layout = parse(mounts, b"1:devices:/docker/ab/x\n", |_| Ok(true)).unwrap();
         let Layout::V1 { hierarchies, .. } = layout else {
             panic!("{layout:?}");
         };
@@ -340,7 +352,7 @@ mod tests {
     fn in_a_container_the_root_of_the_mount_is_its_cgroup() {
         let mounts =
             b"42 31 0:32 /docker/ab /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n";
-        let layout = parse(mounts, b"1:devices:/docker/ab/x\n", |_| true).unwrap();
+        let layout = parse(mounts, b"1:devices:/docker/ab/x\n", |_| Ok(true)).unwrap();
         let paths = ["/sys/fs/cgroup/devices", "/docker/ab", "/docker/ab/x"];
         let expected =
             Layout::V1 { hierarchies: vec![v1(&["devices"], None, paths)], unified: None };
@@ -350,7 +362,7 @@ mod tests {
     #[test]
     fn nonsense_in_proc_cgroup_is_an_error() {
         for text in ["1:devices", "x", "1:devices:relative"] {
-            let error = parse(b"", text.as_bytes(), |_| true).unwrap_err();
+            let error = parse(b"", text.as_bytes(), |_| Ok(true)).unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
     }
