@@ -45,7 +45,7 @@ pub(crate) fn attach(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> 
     let mount = init.slots.descriptor(slot)?;
     let mount = if flags & attach::COPY == 0 { mount } else { copy(mount, 0)? };
     let target = target(init.root, mount, path, flags)?;
-    let done = sys::move_mount(mount, target);
+    let done = attach_over(init, mount, target, path);
     sys::close(target);
     done?;
     if flags & attach::COPY != 0 {

@@ -85,6 +85,7 @@ numbers! {
 pub(crate) const EPERM: u32 = 1;
 pub(crate) const ENOENT: u32 = 2;
 pub(crate) const EINTR: u32 = 4;
+pub(crate) const EBADF: u32 = 9;
 pub(crate) const EAGAIN: u32 = 11;
 pub(crate) const EACCES: u32 = 13;
 pub(crate) const EEXIST: u32 = 17;

@@ -26,7 +26,11 @@ pub(crate) fn take_stdio(init: &mut Init, first: u32) -> sys::Result<()> {
 /// is nobody's to give away, so the container's takes its place. Its like stay the host's too.
 pub(crate) fn own_stdio(uid: u32) -> sys::Result<()> {
     for stream in 0..3 {
-        let Ok(status) = sys::status(stream) else { continue };
+        let status = match sys::status(stream) {
+            // The caller may have closed it.
+            Err(fault) if fault.errno == nr::EBADF => continue,
+            status => status?,
+        };
         if is_null(&status) {
             replace_null(stream)?;
         } else if status.uid != uid && !(status.is(nr::S_IFCHR) && status.major == MEMORY) {
@@ -47,8 +51,11 @@ pub(crate) fn own_stdio(uid: u32) -> sys::Result<()> {
 /// at again, and it is opened in a way that neither waits nor takes a terminal.
 fn replace_null(stream: i32) -> sys::Result<()> {
     let Some(path) = Text::from_bytes_with_nul(b"/dev/null\0") else { return Ok(()) };
-    let Ok(probe) = sys::openat2(nr::AT_FDCWD, path, nr::O_PATH | nr::O_NOFOLLOW, 0, 0) else {
-        return Ok(());
+    let probe = match sys::openat2(nr::AT_FDCWD, path, nr::O_PATH | nr::O_NOFOLLOW, 0, 0) {
+        Err(fault) if matches!(fault.errno, nr::ENOENT | nr::ENOTDIR | nr::ELOOP | nr::EACCES) => {
+            return Ok(());
+        }
+        probe => probe?,
     };
     let status = sys::status(probe);
     sys::close(probe);

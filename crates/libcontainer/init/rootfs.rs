@@ -44,9 +44,9 @@ pub(crate) fn open_regular(root: i32, path: Text<'_>) -> sys::Result<Option<(i32
     let file = sys::openat2(root, path, flags, 0, IN_ROOT)?;
     match sys::status(file) {
         Ok(status) if status.is(nr::S_IFREG) => Ok(Some((file, status.size))),
-        _ => {
+        other => {
             sys::close(file);
-            Ok(None)
+            other.map(|_| None)
         }
     }
 }
