@@ -1,8 +1,9 @@
 //! Death at every system call of every verb: of the runtime, of init, of both. Then `delete --force` removes
 //! everything, and the id is free.
 
+use integration::fingerprint::diff;
 use integration::supervisor::{Action, Call, Role, Supervised};
-use integration::{Bundle, needs_root, peers_differ, rounds};
+use integration::{Bundle, Fingerprint, needs_root, peers_differ, rounds, until};
 
 use super::scenario::{Scenario, supervise};
 
@@ -39,6 +40,8 @@ struct Sweep<'a> {
     step: usize,
     /// Of how many of these one is so for the others, too.
     others: usize,
+    /// For create: a container to which nothing has happened.
+    whole: Option<Fingerprint>,
 }
 
 impl Sweep<'_> {
@@ -94,6 +97,17 @@ impl Sweep<'_> {
         assert!(came * 20 > tried * 19, "{}: {came} of {tried} were killed", self.verb);
     }
 
+    /// What is left of a create can't be started, or is confined as if nothing had happened.
+    fn is_whole_or_nothing(&self, why: &str) {
+        let bundle = &self.scenario.bundle;
+        if let Some(whole) = &self.whole
+            && bundle.start().code == 0
+        {
+            let differs = diff(whole, &confinement(bundle));
+            assert!(differs.is_empty(), "{why}: {differs:#?}");
+        }
+    }
+
     /// Whether the moment came: how often the runtime looks for the output of a hook differs.
     fn kill_at(&self, point: &Call, victims: Victims) -> bool {
         let roles = victims.at(point.role);
@@ -102,6 +116,7 @@ impl Sweep<'_> {
             false => Action::Make,
         });
         let why = format!("{}, {victims:?} killed at {point}: {:?}", self.verb, seen.outcome);
+        self.is_whole_or_nothing(&why);
         let begins = matches!(self.verb, "create" | "run");
         if begins && !roles.contains(&Role::Runtime) && seen.outcome.code != 0 {
             assert!(self.verb == "run" || !seen.outcome.stderr.trim().is_empty(), "{why}");
@@ -124,8 +139,20 @@ macro_rules! needs_tare {
     };
 }
 
+fn confinement(bundle: &Bundle) -> Fingerprint {
+    let process = bundle.process();
+    assert!(until(|| process.file("cmdline").starts_with("sleep\0")), "{process:?}");
+    Fingerprint::of(process, bundle)
+}
+
 fn sweep(scenario: &Scenario, verb: &'static str, step: usize) {
-    Sweep { scenario, verb, step, others: rounds(8, 1) }.run();
+    let whole = (verb == "create").then(|| {
+        scenario.started();
+        let whole = confinement(&scenario.bundle);
+        assert_eq!(scenario.remove(), Vec::<String>::new());
+        whole
+    });
+    Sweep { scenario, verb, step, others: rounds(8, 1), whole }.run();
 }
 
 #[test]
