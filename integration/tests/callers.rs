@@ -71,6 +71,8 @@ const CALLERS: &[Caller] = &[
     poor("set -- setpriv --bounding-set -sys_chroot,-mknod \"$@\""),
     poor("set -- setpriv --bounding-set -sys_admin \"$@\""),
     poor("set -- setpriv --bounding-set -setpcap,-kill,-setgid \"$@\""),
+    poor("set -- setpriv --ruid 65534 \"$@\""),
+    poor("set -- unshare --user --map-root-user --mount \"$@\""),
 ];
 
 impl Caller {

@@ -17,7 +17,7 @@ pub(crate) fn refuse() -> anyhow::Result<()> {
     let differ = getuid() != geteuid() || getgid() != getegid();
     // Without /proc there are no containers; a later step says so.
     if differ || auxiliary_vector().is_ok_and(|vector| is_secure(&vector)) {
-        bail!("refusing to run setuid, setgid or with file capabilities");
+        bail!("refusing to run setuid, setgid or with file capabilities: AT_SECURE is set");
     }
     Ok(())
 }
