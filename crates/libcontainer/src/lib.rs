@@ -42,6 +42,7 @@ pub mod host;
 #[allow(unsafe_code, reason = "a freestanding program: system calls, memory")]
 mod init;
 mod launch;
+mod mountinfo;
 pub mod plan;
 mod process;
 mod seccomp;

@@ -1,10 +1,7 @@
-//! Finds the hierarchies: `/proc/self/mountinfo` (proc_pid_mountinfo(5)) and `/proc/self/cgroup`.
-//!
-//! Both are read as bytes. A mount point may hold spaces (written `\040`) and need not be UTF-8, and
-//! one such line, which may belong to somebody's USB stick, must not make the others unreadable.
+//! Finds the hierarchies: `/proc/self/mountinfo` and `/proc/self/cgroup`.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -15,6 +12,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use super::directory::{os, read_to_end};
 use super::{Hierarchy, Layout, Unified};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mountinfo::Line;
 
 /// Where every distribution mounts the hierarchies.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
@@ -137,41 +135,20 @@ struct Mount {
     options: Vec<u8>,
 }
 
-/// Reads `36 35 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`. Everything but
-/// the cgroup mounts, and a line that is cut off, is none.
+/// Everything but the cgroup mounts, and a line that is cut off, is none.
 fn mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|b| *b == b' ');
-    let root = fields.nth(3)?;
-    let mountpoint = fields.next()?;
-    // The optional fields end with a lone hyphen.
-    fields.by_ref().find(|field| *field == b"-")?;
-    let unified = match fields.next()? {
+    let line = Line::parse(line)?;
+    let unified = match line.kind {
         b"cgroup" => false,
         b"cgroup2" => true,
         _ => return None,
     };
     Some(Mount {
         unified,
-        root: unescape(root),
-        mountpoint: unescape(mountpoint),
-        options: fields.nth(1)?.to_vec(),
+        root: line.root(),
+        mountpoint: line.mountpoint(),
+        options: line.options.to_vec(),
     })
-}
-
-/// The kernel writes space, tab, newline and backslash as three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        if let (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..]) = (first, tail) {
-            bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-            rest = &tail[3..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 /// A line of `/proc/self/cgroup`: `4:cpu,cpuacct:/user`, `1:name=systemd:/`, `0::/init`.
