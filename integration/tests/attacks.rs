@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use integration::{Bundle, needs_root, peers_differ};
+use integration::{Bundle, needs_root, peers_differ, until};
 use serde_json::json;
 
 /// The kernel says that it did what it didn't do.
@@ -188,4 +188,55 @@ fn a_created_init_shows_nothing() {
     }
     assert_eq!(process.status("Seccomp"), "0");
     assert_eq!(process.status("TracerPid"), "0");
+}
+
+/// What init has made for one container, another one mounts on: to remove it would take those mounts away.
+#[test]
+fn a_failed_create_takes_no_mount_from_another_container() {
+    needs_root!();
+    let notes = tempfile::tempdir().unwrap();
+    let [begun, go] = ["begun", "go"].map(|name| notes.path().join(name));
+    let script = format!(
+        "echo > {}; until [ -e {} ]; do sleep 0.01; done; exit 1",
+        begun.display(),
+        go.display()
+    );
+    let first = Bundle::sleeping();
+    for name in ["dev", "proc", "sys"] {
+        fs::remove_dir(first.rootfs(name)).unwrap();
+    }
+    let rootfs = first.rootfs("");
+    let policies = |bundle: Bundle| {
+        bundle.mount("/policy", "bind", "decoy", &["bind", "ro"]).mount(
+            "/etc/policy/file",
+            "bind",
+            "decoy/marker",
+            &["bind", "ro"],
+        )
+    };
+    let second = policies(Bundle::sleeping()).set("/root/path", json!(rootfs));
+    let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script] });
+    let first = policies(first)
+        .mount("/unused", "tmpfs", "tmpfs", &[])
+        .edit(|config| config["hooks"] = json!({ "createRuntime": [hook] }));
+
+    let mut command = first.command_for_bundle(&["create"]);
+    let mut create = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let has_begun = until(|| begun.exists());
+    let process = second.started();
+    let before = process.file("mountinfo");
+    fs::write(&go, "").unwrap();
+    assert_eq!(create.wait().unwrap().code(), Some(1));
+    assert!(has_begun);
+    assert_eq!(process.file("mountinfo"), before);
+    assert_eq!(process.file("root/policy/marker"), "decoy\n");
+    assert_eq!(first.leftovers(), Vec::<String>::new());
+    peers_differ!("runc", "leaves what it has made in the root filesystem");
+    peers_differ!("crun", "leaves what it has made in the root filesystem");
+    assert!(!first.rootfs("unused").exists(), "nothing is mounted on it");
+
+    second.delete_force().ok();
+    let left = ["policy", "etc/policy/file", "dev", "proc", "sys"];
+    assert!(left.iter().all(|name| first.rootfs(name).exists()));
+    assert_eq!(second.leftovers(), Vec::<String>::new());
 }

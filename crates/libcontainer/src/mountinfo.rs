@@ -10,6 +10,12 @@ use std::path::PathBuf;
 /// `36 35 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`, as it was written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'a> {
+    /// The number of the mount: no other one has it at the same time, in any namespace.
+    pub(crate) id: &'a [u8],
+    /// The number of the mount that it lies on.
+    pub(crate) parent: &'a [u8],
+    /// The file system, as `MAJOR:MINOR`.
+    pub(crate) device: &'a [u8],
     root: &'a [u8],
     mountpoint: &'a [u8],
     /// The type of the file system.
@@ -22,11 +28,19 @@ impl<'a> Line<'a> {
     /// None if the line is cut off.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = line.split(|b| *b == b' ');
-        let root = fields.nth(3)?;
-        let mountpoint = fields.next()?;
+        let [id, parent, device, root, mountpoint] = [(); 5].map(|()| fields.next());
+        let (root, mountpoint) = (root?, mountpoint?);
         // The optional fields end with a lone hyphen.
         fields.by_ref().find(|field| *field == b"-")?;
-        Some(Self { root, mountpoint, kind: fields.next()?, options: fields.nth(1)? })
+        Some(Self {
+            id: id?,
+            parent: parent?,
+            device: device?,
+            root,
+            mountpoint,
+            kind: fields.next()?,
+            options: fields.nth(1)?,
+        })
     }
 
     /// Which part of the file system is mounted.

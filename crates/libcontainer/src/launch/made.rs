@@ -2,8 +2,9 @@
 //! with the directories above them, devices, links, the working directory.
 //!
 //! Init says what it has made by device and inode, the plan says where. Only what is both is removed, and
-//! no directory that something was put into meanwhile. What init has made on a file system of the container is
-//! gone with it; what it has made in a volume, and what lies behind a link that leads nowhere, stays.
+//! no directory that something was put into meanwhile, nor what a mount covers: another container may have
+//! the same root filesystem. What init has made on a file system of the container is gone with it; what it has
+//! made in a volume, and what lies behind a link that leads nowhere, stays.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat
 use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::covered::Covered;
 use crate::plan::Plan;
 use crate::plan::format::{Operation, Text};
 
@@ -27,13 +29,45 @@ pub(crate) fn take_back(plan: &Plan, made: &[Inode]) {
     }
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let Ok(root) = open(&plan.rootfs, flags, Mode::empty()) else { return };
+    let Ok(covered) = Covered::look() else { return };
+    let removal = Removal { root, made, covered };
     let records: Vec<_> = plan.image.records().collect();
     for path in records.iter().rev().filter_map(|record| made_by(&record.operation)) {
-        remove(&root, &path, made);
+        removal.remove(&path);
         // A link of the image may have led to where it was made.
-        if let Some(path) = real(&root, &path) {
-            remove(&root, &path, made);
+        if let Some(path) = real(&removal.root, &path) {
+            removal.remove(&path);
         }
+    }
+}
+
+/// What is removed, and where.
+struct Removal<'a> {
+    root: OwnedFd,
+    made: &'a [Inode],
+    covered: Covered,
+}
+
+impl Removal<'_> {
+    /// Removes the components of a path, from the last one up to one that stays: it keeps those above it.
+    fn remove(&self, path: &Path) {
+        path.ancestors().map_while(|path| self.remove_one(path)).for_each(drop);
+    }
+
+    /// Removes the last component of a path. None if it stays, or is not there.
+    fn remove_one(&self, path: &Path) -> Option<()> {
+        let name = path.file_name()?;
+        let parent = open_in(&self.root, path.parent()?, OFlag::O_DIRECTORY).ok()?;
+        let status = fstatat(&parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        let is_made = self.made.contains(&(status.st_dev, status.st_ino)) && is_as_made(&status);
+        if !is_made || self.covered.has(&parent, name) {
+            return None;
+        }
+        let how = match status.st_mode & libc::S_IFMT {
+            libc::S_IFDIR => UnlinkatFlags::RemoveDir,
+            _ => UnlinkatFlags::NoRemoveDir,
+        };
+        unlinkat(&parent, name, how).ok()
     }
 }
 
@@ -50,22 +84,6 @@ fn made_by(operation: &Operation<'_>) -> Option<PathBuf> {
     }
 }
 
-/// Removes the components of a path that were made, from the last one upwards.
-fn remove(root: &OwnedFd, path: &Path, made: &[Inode]) {
-    for path in path.ancestors() {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-        let Ok(parent) = open_in(root, parent, OFlag::O_DIRECTORY) else { continue };
-        let Ok(status) = fstatat(&parent, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
-        if made.contains(&(status.st_dev, status.st_ino)) && is_as_made(&status) {
-            let how = match status.st_mode & libc::S_IFMT {
-                libc::S_IFDIR => UnlinkatFlags::RemoveDir,
-                _ => UnlinkatFlags::NoRemoveDir,
-            };
-            unlinkat(&parent, name, how).ok();
-        }
-    }
-}
-
 /// Whether it can be what init has made: a file that has bytes is somebody else's work.
 fn is_as_made(status: &FileStat) -> bool {
     status.st_mode & libc::S_IFMT != libc::S_IFREG || status.st_size == 0
@@ -73,7 +91,10 @@ fn is_as_made(status: &FileStat) -> bool {
 
 /// Where the longest part of a path that is there really lies below the root, if links lead elsewhere.
 fn real(root: &OwnedFd, path: &Path) -> Option<PathBuf> {
-    let there = path.ancestors().find_map(|path| open_in(root, path, OFlag::empty()).ok())?;
+    let parts: Vec<&Path> = path.ancestors().collect();
+    // Above a part that is there, all are.
+    let gone = parts.partition_point(|part| open_in(root, part, OFlag::empty()).is_err());
+    let there = open_in(root, parts.get(gone)?, OFlag::empty()).ok()?;
     let below = |fd: &OwnedFd| {
         let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
         readlinkat(nix::fcntl::AT_FDCWD, link.as_str()).ok().map(PathBuf::from)

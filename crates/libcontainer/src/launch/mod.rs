@@ -5,6 +5,7 @@
 mod agent;
 mod console;
 mod conversation;
+mod covered;
 mod executable;
 mod gate;
 mod hook;

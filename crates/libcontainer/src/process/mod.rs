@@ -261,7 +261,7 @@ fn start_time(pid: i32) -> Result<Option<u64>> {
 }
 
 /// A process's directory in /proc is not there, or went while we had it open.
-fn is_gone(error: &io::Error) -> bool {
+pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
