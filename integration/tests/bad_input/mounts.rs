@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use integration::Bundle;
+use integration::{Bundle, needs_root, peers_differ};
 
 use super::place::{Inode, put};
 use super::{RUN, Row, Setting, check, row};
@@ -292,4 +292,22 @@ fn what_was_made_before_it_failed_is_removed() {
         ),
     ];
     check(&rows.map(|row| row.runc(LEAVES).crun(LEAVES)));
+}
+
+#[test]
+fn what_is_too_much_to_be_told_stays() {
+    needs_root!();
+    peers_differ!("runc", "leaves what it has made in the root filesystem");
+    peers_differ!("crun", "leaves what it has made in the root filesystem");
+    for (depth, stays) in [(200, false), (300, true)] {
+        let deep = format!("/new{}", "/x".repeat(depth));
+        let bundle = Bundle::new().mount(&deep, "tmpfs", "tmpfs", &[]).mount(
+            "/opt",
+            "nosuchfs",
+            "none",
+            &[],
+        );
+        assert_ne!(bundle.create().code, 0);
+        assert_eq!(bundle.rootfs("new").exists(), stays, "{depth}");
+    }
 }

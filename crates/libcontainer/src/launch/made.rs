@@ -17,6 +17,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::covered::Covered;
 use crate::plan::Plan;
 use crate::plan::format::{Operation, Text};
+use crate::plan::protocol::MOST_MADE;
 
 /// Device and inode.
 pub(crate) type Inode = (u64, u64);
@@ -24,7 +25,8 @@ pub(crate) type Inode = (u64, u64);
 /// Removes what of this init has made. That something can't be removed is not what the caller has to be
 /// told: another failure led here.
 pub(crate) fn take_back(plan: &Plan, made: &[Inode]) {
-    if made.is_empty() {
+    // Of what was made, a full page does not name all.
+    if made.is_empty() || made.len() >= MOST_MADE {
         return;
     }
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -202,7 +202,7 @@ pub(crate) struct StatusPage {
 }
 
 /// As many as a page has room for. What is made beyond is not told.
-const MOST_MADE: usize = 255;
+pub(crate) const MOST_MADE: usize = 255;
 
 #[cfg(test)]
 impl Default for StatusPage {
