@@ -167,6 +167,31 @@ fn a_failing_start_container_hook_is_told_by_start() {
 }
 
 #[test]
+fn a_start_container_hook_that_nobody_can_fork_is_told_by_start() {
+    needs_root!();
+    peers_differ!("runc", "start has returned before the hook fails");
+    peers_differ!("crun", "start has returned before the hook fails");
+    let bundle = with_hook(Bundle::sleeping(), "startContainer", json!({ "path": "/bin/true" }))
+        .set("/linux/resources", json!({ "pids": { "limit": 1 } }));
+    let process = bundle.created();
+    let text = bundle.start().fails();
+    let said = "error running startContainer hook #0: clone3: resource temporarily unavailable";
+    assert!(text.contains(said), "{text}");
+    bundle.wait(process);
+    bundle.delete().ok();
+}
+
+#[test]
+fn what_fails_after_a_hook_is_not_the_hooks_failure() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 finds out at start");
+    let hook = json!({ "path": "/bin/true" });
+    let bundle = with_hook(Bundle::new().args(&["/dev/null"]), "createContainer", hook);
+    let text = bundle.create().fails();
+    assert!(text.contains("permission denied") && !text.contains("hook"), "{text}");
+}
+
+#[test]
 fn a_start_container_hook_has_the_users_privileges() {
     needs_root!();
     peers_differ!("crun", "1.8.1 runs it with all capabilities");

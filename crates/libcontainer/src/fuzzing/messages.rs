@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 
 use super::{image, is_told};
 use crate::plan::protocol::{Fault, MESSAGE, Message};
-use crate::plan::{Image, explain, explain_start, record};
+use crate::plan::{Image, explain, explain_hook, explain_start, record};
 
 /// Whatever a message says happened, it is told in words.
 pub(super) fn check(bytes: &mut Unstructured<'_>) -> Result<()> {
@@ -21,7 +21,9 @@ pub(super) fn check(bytes: &mut Unstructured<'_>) -> Result<()> {
     let operation = bytes.int_in_range(0..=image.records().count())?;
     for (index, fault) in [(read.a, read.fault), (u32::try_from(operation).unwrap(), small)] {
         is_told(&explain(record(&image, index).as_ref(), fault, read.text()));
-        is_told(&explain_start(fault, read.text()));
+        is_told(&explain_start(fault, Some(read.text())));
+        is_told(&explain_start(fault, None));
+        is_told(&explain_hook(fault));
     }
     Ok(())
 }

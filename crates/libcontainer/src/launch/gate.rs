@@ -88,13 +88,13 @@ impl Opened {
                     Agent::hand_over(agent, descriptor, pid)?;
                 }
                 kind if kind == Kind::Hook as u32 => {
-                    running.begin(socket, hooks, message.a, pid)?;
+                    let operation = self.status.operation();
+                    running.begin(socket, hooks, (message.a, operation), pid)?;
                 }
                 _ => {
-                    let hook =
-                        if program.is_some() { None } else { running.explain(hooks, &message) };
-                    let program = program.unwrap_or_default();
-                    return Err(hook.unwrap_or_else(|| explain_start(message.fault, &program)));
+                    let hook = running.explain(hooks, &message);
+                    let start = || explain_start(message.fault, program.as_deref());
+                    return Err(hook.unwrap_or_else(start));
                 }
             }
         }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
+use syscalls::Sysno;
 
 use super::conversation::say_continue;
 use super::executable::{Executable, data_flag, sealed};
@@ -21,16 +22,10 @@ use super::serve::execute;
 use super::spawn::{Streams, spawn};
 use crate::container::ExitStatus;
 use crate::error::{Error, ErrorKind, Result, errno_text};
-use crate::plan::protocol::{Cause, Message};
-use crate::plan::{Hook, HookKind, Plan};
+use crate::plan::protocol::{Cause, Fault, Kind, Message};
+use crate::plan::{Hook, HookKind, Plan, call, explain_hook};
 use crate::state::Intent;
 use crate::sys::probe::memfd_exec;
-
-/// The number of execve(2).
-#[cfg(target_arch = "x86_64")]
-const EXECVE: u32 = 59;
-#[cfg(target_arch = "aarch64")]
-const EXECVE: u32 = 221;
 
 /// The hooks of a container, and what it takes to run them.
 #[derive(Debug)]
@@ -130,19 +125,20 @@ impl<'a> Hooks<'a> {
         hook.ok_or_else(|| Error::new(ErrorKind::Internal, format!("there is no hook {number}")))
     }
 
-    /// Why the container's init says that a hook failed. `None`: it says something else.
-    fn explain(&self, number: u32, message: &Message, output: Output) -> Option<Error> {
+    /// Why the container's init says that a hook failed.
+    fn explain(&self, number: u32, fault: Fault, output: Output) -> Option<Error> {
         let hook = self.numbered(number).ok()?;
-        let status = i32::try_from(message.fault.errno).unwrap_or(0);
-        let why = match message.fault.cause {
+        let status = i32::try_from(fault.errno).unwrap_or(0);
+        let why = match fault.cause {
             cause if cause == Cause::HookExited as u32 => exited(status, output),
             cause if cause == Cause::HookKilled as u32 => killed(status, output),
             cause if cause == Cause::HookTimeout as u32 => late(hook),
             // As the host side's hooks say it.
-            cause if cause == Cause::Call as u32 && message.fault.call == EXECVE => {
+            _ if call(fault) == Some(Sysno::execve) => {
                 format!("exec: {:?}: {}", hook.path.display(), errno_text(status))
             }
-            _ => return None,
+            // It did not come to the program.
+            _ => explain_hook(fault).to_string(),
         };
         Some(failed(hook, &why))
     }
@@ -162,36 +158,45 @@ impl<'a> Hooks<'a> {
 
 /// The hook that the container's init runs at the moment: what `create` and `start` do about it.
 #[derive(Debug, Default)]
-pub(super) struct Running(Option<(u32, Output)>);
+pub(super) struct Running(Option<Begun>);
+
+/// A hook that has been given its standard streams.
+#[derive(Debug)]
+struct Begun {
+    number: u32,
+    /// Init's operation, which tells whether a failure is the hook's or that of something behind it.
+    operation: u32,
+    output: Output,
+}
 
 impl Running {
     /// Takes in what the hook writes, until init says something.
     pub(super) fn attend(&mut self, init: BorrowedFd<'_>) -> Result<()> {
         match &mut self.0 {
-            Some((_, output)) => output.take_until(init, None).map(drop),
+            Some(hook) => hook.output.take_until(init, None).map(drop),
             None => Ok(()),
         }
     }
 
-    /// Gives init the standard streams of a hook.
+    /// Gives init the standard streams of a hook, of which it says the number in this operation.
     pub(super) fn begin(
         &mut self,
         init: BorrowedFd<'_>,
         hooks: &Hooks<'_>,
-        number: u32,
+        (number, operation): (u32, u32),
         pid: i32,
     ) -> Result<()> {
         let (output, streams) = hooks.streams(number, pid)?;
         say_continue(init, &streams.each_ref().map(AsRawFd::as_raw_fd))?;
-        self.0 = Some((number, output));
+        self.0 = Some(Begun { number, operation, output });
         Ok(())
     }
 
-    /// Why init, which has not executed the user's program yet, says that the hook failed. `None`: it says
-    /// something else.
+    /// Why init says that the hook failed. `None`: it says something else.
     pub(super) fn explain(&mut self, hooks: &Hooks<'_>, message: &Message) -> Option<Error> {
-        let (number, output) = self.0.take()?;
-        hooks.explain(number, message, output)
+        let hook = self.0.take()?;
+        let is_its = message.kind == Kind::Failed as u32 && message.a == hook.operation;
+        if is_its { hooks.explain(hook.number, message.fault, hook.output) } else { None }
     }
 }
 

@@ -66,7 +66,8 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 go_on(init, host, &[])?;
             }
             kind if kind == Kind::Hook as u32 => {
-                running.begin(init.control.as_fd(), host.hooks, message.a, init.pid())?;
+                let hook = (message.a, init.status.operation());
+                running.begin(init.control.as_fd(), host.hooks, hook, init.pid())?;
             }
             _ => {
                 let hook = running.explain(host.hooks, &message);

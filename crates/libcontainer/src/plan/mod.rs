@@ -38,7 +38,9 @@ pub(crate) use compile::{Request, compile};
 pub(crate) use hooks::{Hook, HookKind};
 pub(crate) use image::Image;
 pub(crate) use namespaces::{IdMap, NamespaceKind};
-pub(crate) use text::{explain, explain_execve, explain_killed, explain_start, record};
+pub(crate) use text::{
+    call, explain, explain_execve, explain_hook, explain_killed, explain_start, record,
+};
 
 use crate::cgroup::{DeviceRule, Limit, Placement};
 use crate::error::Warning;

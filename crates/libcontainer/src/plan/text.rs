@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use syscalls::Sysno;
+
 use super::format::{Operation, Record, Text};
 use super::image::Image;
 use super::labels::APPARMOR;
@@ -147,22 +149,32 @@ pub(crate) fn explain(record: Option<&Record<'_>>, fault: Fault, detail: &[u8]) 
     error.context(&property).with_property(name_of(&property))
 }
 
-/// The number of seccomp(2).
-#[cfg(target_arch = "x86_64")]
-const SECCOMP: u32 = 317;
-#[cfg(target_arch = "aarch64")]
-const SECCOMP: u32 = 277;
-
-/// What `start` heard of init: only the filter and the program itself are behind the gate.
-pub(crate) fn explain_start(fault: Fault, program: &[u8]) -> Error {
+/// What `start` heard of init, but of its hooks. `program` is what init has said that it executes: from
+/// there on, only the filter is loaded and its listener handed over.
+pub(crate) fn explain_start(fault: Fault, program: Option<&[u8]>) -> Error {
     let error = why(fault, &[], None);
-    if error.errno().is_none() {
-        return error.context("start");
+    match (call(fault), program) {
+        (Some(Sysno::execve), Some(program)) => explain_execve(fault.errno, program),
+        (Some(Sysno::seccomp), Some(_)) => {
+            error.context("load the filter").with_property("linux.seccomp")
+        }
+        (Some(_), Some(_)) => {
+            error.context("hand over the filter's listener").with_property("linux.seccomp")
+        }
+        (_, None) => error.context("prepare to execute the process").with_property("process"),
+        (None, Some(_)) => error.context("start"),
     }
-    if fault.call == SECCOMP {
-        return error.context("load the filter").with_property("linux.seccomp");
-    }
-    explain_execve(fault.errno, program)
+}
+
+/// What init reported of a hook that it runs.
+pub(crate) fn explain_hook(fault: Fault) -> Error {
+    why(fault, &[], None)
+}
+
+/// The system call that failed, if it was one.
+pub(crate) fn call(fault: Fault) -> Option<Sysno> {
+    let number = usize::try_from(fault.call).ok()?;
+    (fault.cause == Cause::Call as u32).then(|| Sysno::new(number))?
 }
 
 /// The program could not be executed.
@@ -219,9 +231,8 @@ fn why(fault: Fault, detail: &[u8], operation: Option<&Operation<'_>>) -> Error 
         }
         _ => {}
     }
-    let call = usize::try_from(fault.call).ok().and_then(syscalls::Sysno::new);
-    let call =
-        call.map_or_else(|| format!("system call {}", fault.call), |nr| nr.name().to_string());
+    let call = call(fault)
+        .map_or_else(|| format!("system call {}", fault.call), |call| call.name().to_string());
     if detail.is_empty() {
         return Error::os(call, errno);
     }
