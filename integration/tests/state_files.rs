@@ -3,13 +3,18 @@
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use integration::supervisor::{Action, Role};
 use integration::{Bundle, Process, needs_root, peers_differ, rounds};
+use nix::errno::Errno;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::{Uid, chown, mkfifo};
 use serde_json::{Value, json};
+
+use crate::crashes::scenario::supervise;
 
 /// Where the record of a bundle's container is.
 fn record(bundle: &Bundle) -> PathBuf {
@@ -99,6 +104,31 @@ fn a_record_that_is_something_else_is_none() {
 }
 
 #[test]
+fn a_record_that_can_not_be_read_at_the_moment_is_not_lost() {
+    needs_our_files!();
+    let bundle = Bundle::sleeping();
+    let process = bundle.created();
+    let root = bundle.state_root().to_path_buf();
+    for (name, errno, text) in [
+        ("openat2", Errno::EMFILE, "too many open files"),
+        ("openat2", Errno::EACCES, "permission denied"),
+        ("read", Errno::EIO, "input/output error"),
+    ] {
+        let command = bundle.command(&["delete", "--force", bundle.id()]);
+        let seen = supervise(&command, None, Some(Role::Runtime), |call| {
+            let is_its = call.name == name && Path::new(&call.file()).starts_with(&root);
+            if is_its { Action::fail(errno) } else { Action::Make }
+        });
+        let said = seen.outcome.fails();
+        assert!(said.contains("state of container") && said.contains(text), "{said}");
+        assert!(process.lives(), "{name}: {errno}");
+        assert_eq!(bundle.status(), "created");
+    }
+    bundle.delete_force().ok();
+    assert_eq!(bundle.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn a_record_that_is_no_file_is_none() {
     needs_our_files!();
     let bundle = Bundle::sleeping();
@@ -106,6 +136,10 @@ fn a_record_that_is_no_file_is_none() {
     damaged(&bundle, "a FIFO", |path| {
         fs::remove_file(path).unwrap();
         mkfifo(path, all).unwrap();
+    });
+    damaged(&bundle, "a socket", |path| {
+        fs::remove_file(path).unwrap();
+        drop(UnixListener::bind(path).unwrap());
     });
     damaged(&bundle, "a directory", |path| {
         fs::remove_file(path).unwrap();

@@ -344,6 +344,13 @@ fn a_value_is_one_container_and_not_the_next_of_its_id() {
     assert_eq!(first.kill(9).unwrap_err().kind(), gone);
     assert_eq!(first.delete(Delete::Stopped).unwrap_err().kind(), gone);
     assert!(first.delete(Delete::Force).unwrap().is_empty());
+    // Whose a record is that can't be read nobody knows.
+    let record = given.state_root().join(second.id()).join("record.json");
+    let text = fs::read(&record).unwrap();
+    fs::write(&record, "").unwrap();
+    let said = first.delete(Delete::Force).unwrap_err();
+    assert_eq!(said.kind(), ErrorKind::InvalidState, "{said}");
+    fs::write(&record, text).unwrap();
     assert_eq!(second.state().unwrap().status, libcontainer::Status::Running);
     second.delete(Delete::Force).unwrap();
 }

@@ -39,8 +39,9 @@ pub(super) fn delete(
         entry => entry?,
     };
     let record = match entry.read() {
-        // Whatever happened to the record, the processes are known by their cgroups.
-        Err(_) if delete == Delete::Force => {
+        // Whatever happened to the record, the processes are known by their cgroups. That it can't be read
+        // at the moment did not happen to it; and whose it is nobody knows without it.
+        Err(error) if delete == Delete::Force && which.is_none() && is_lost(&error) => {
             if let Some(placement) = entry.cgroups()? {
                 cgroup::kill_all(&placement)?;
                 cgroup::destroy(&placement)?;
@@ -71,6 +72,11 @@ pub(super) fn delete(
             message: error.to_string(),
         })
         .collect())
+}
+
+/// Whether there is no record of the container, or a damaged one.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidState)
 }
 
 /// Removes the cgroups and the record of a container whose first process has ended.

@@ -202,7 +202,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// Those of [`crate::Runtime::delete`].
+    /// Those of [`crate::Runtime::delete`]; and if the record is damaged, so that nobody knows whose it is.
     pub fn delete(&self, delete: Delete) -> Result<Vec<Warning>> {
         delete::delete(&self.store, &self.id, Some(&self.identity), delete)
     }

@@ -135,7 +135,7 @@ impl Runtime {
     ///
     /// [`ErrorKind::NotFound`] if there is none and `delete` is [`Delete::Stopped`];
     /// [`ErrorKind::InvalidState`] if it is still running and `delete` is [`Delete::Stopped`]; and if
-    /// something could not be removed.
+    /// its record could not be read, other than for damage, or something could not be removed.
     pub fn delete(&self, id: &str, delete: Delete) -> Result<Vec<Warning>> {
         delete::delete(&self.store()?, id, None, delete)
     }

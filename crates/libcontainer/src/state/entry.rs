@@ -233,7 +233,7 @@ pub(super) fn read_record(root: BorrowedFd<'_>, id: &str) -> Result<Record> {
     // `take` also spares the two calls with which read_to_end asks for the file's size.
     file.take(RECORD_LIMIT)
         .read_to_end(&mut bytes)
-        .map_err(|error| in_state_of(id, Error::io(format!("read(\"{RECORD}\")"), &error)))?;
+        .map_err(|error| failed(id, Error::io(format!("read(\"{RECORD}\")"), &error)))?;
     let record: Record =
         serde_json::from_slice(&bytes).map_err(|error| unreadable(id, &error.to_string()))?;
     if record.format != FORMAT {
@@ -261,10 +261,18 @@ fn open_record(root: BorrowedFd<'_>, id: &str) -> Result<File> {
                 _ => Err(unreadable(id, "there is no record")),
             }
         }
-        Err(errno) => {
-            let error = Error::os(format!("openat2(\"{path}\")"), errno as i32);
-            Err(in_state_of(id, error))
+        Err(errno) => Err(failed(id, Error::os(format!("openat2(\"{path}\")"), errno as i32))),
+    }
+}
+
+/// The record could not be opened or read. That something else stands in its place is damage, as what
+/// [`unreadable`] tells is; what the kernel refuses for another reason may be all right.
+fn failed(id: &str, error: Error) -> Error {
+    match error.errno() {
+        Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
+            in_state_of(id, error.with_kind(ErrorKind::InvalidState))
         }
+        _ => in_state_of(id, error),
     }
 }
 
