@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use integration::Bundle;
 
@@ -205,6 +206,18 @@ fn documents() {
                 with_text(bundle, format!("{{{}}}", keys.join(",")).as_bytes())
             },
         ),
+        row(
+            "a thousand defects behind 15 MiB of white space",
+            "{bundle}/config.json: x.a: duplicate key \"a\" at line 1 column {*} more",
+            |bundle| {
+                let (space, keys) = (" ".repeat(15 << 20), ["\"a\":1"; 1000].join(","));
+                let text = format!("{{\"ociVersion\":\"1.0.2\",{space}\"x\":{{{keys}}}}}");
+                with_text(bundle, text.as_bytes())
+            },
+        )
+        .crun("takes the last one")
+        .runc("takes the last one")
+        .waits(Duration::from_secs(4)),
         row("17 MiB", "{bundle}/config.json: is larger than 16 MiB", |bundle| {
             with_text(bundle, &[b' '; 17 << 20])
         }),

@@ -113,6 +113,7 @@ fn parse_repaired(text: &str) -> Result<Loaded> {
     let (spec, removed) = salvage::parse(text, value, &mut defects);
     defects.append(&mut document.duplicates);
     defects.sort_by_key(|defect| defect.at);
+    scan::tell_places(text, &mut defects);
     let absent = document.absent.iter().map(|property| removed.now(property)).collect();
     let spec = spec.map(|spec| complete(spec, &document));
     Ok(Loaded { spec, warnings, absent, defects, removed })

@@ -5,7 +5,7 @@ use oci_spec::runtime::Spec;
 use serde_json::Value;
 
 use super::property::{Property, Step, matches};
-use super::scan::{self, Defect};
+use super::scan::{self, Defect, NOWHERE};
 use super::{MAX_FINDINGS, one_line};
 
 /// How much text is parsed for one configuration: of 16 MiB, not every defect is worth its time.
@@ -116,6 +116,14 @@ pub(super) fn parse(
             Ok(spec) => return (Some(spec), removed),
             Err(error) => error,
         };
+        if budget == 0 {
+            let text = "the rest was not looked at".to_owned();
+            defects.push(Defect { property: Property::of(&[]), text, at: NOWHERE });
+            return (None, removed);
+        }
+        // Where a defect is, the original is searched for, with all its white space.
+        let searched = parsed.len().max(text.len());
+        budget = budget.saturating_sub(searched.max(BUDGET / MAX_FINDINGS));
         let at = format!(" at line {} column {}", error.line(), error.column());
         let message = error.to_string();
         let message = message.strip_suffix(&at).unwrap_or(&message);
@@ -130,15 +138,9 @@ pub(super) fn parse(
             let value = parsed.get(span).unwrap_or_default();
             let what = format!("{}{}", said_of(&property, value), one_line(message));
             let at = scan::locate(text, &property).map_or(0, |original| original.start);
-            defects.push(Defect::new(text, property, &what, at));
+            defects.push(Defect::new(property, &what, at));
         }
         if !removed.mend(&mut value, &place, missing) {
-            return (None, removed);
-        }
-        budget = budget.saturating_sub(parsed.len().max(BUDGET / MAX_FINDINGS));
-        if budget == 0 {
-            let text = "the rest was not looked at".to_owned();
-            defects.push(Defect { property: Property::of(&[]), text, at: usize::MAX });
             return (None, removed);
         }
     }
@@ -222,5 +224,22 @@ mod tests {
         let text =
             format!(r#"{{"process":{{"cwd":"/","user":{{}},"args":[{}1]}}}}"#, "1,".repeat(99));
         assert_eq!(super::tests::told(&text).len(), 100);
+    }
+
+    #[test]
+    fn white_space_is_not_free() {
+        let spaced = |count: usize| {
+            let args = "1,".repeat(count);
+            let space = " ".repeat(1 << 20);
+            told(&format!(
+                r#"{{"process":{{"cwd":"/","user":{{}},"args":[{}]}}{space}}}"#,
+                args.trim_end_matches(',')
+            ))
+        };
+        let told = spaced(998);
+        assert!((2..=5).contains(&told.len()), "{}", told.len());
+        assert_eq!(told.last().unwrap(), "the rest was not looked at");
+        // What used up the budget was the last one.
+        assert_eq!(spaced(4).len(), 4);
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::MAX_FINDINGS;
 use super::property::{Property, Step};
-use super::scan::Defect;
+use super::scan::{Defect, line_column};
 use crate::error::{Error, ErrorKind, Result};
 
 /// As deep as `serde_json` goes into what it doesn't skip.
@@ -38,8 +38,8 @@ impl<'a> Walk<'a, '_> {
         if self.path.len() > MAX_DEPTH {
             let outer = self.path.get(..4).unwrap_or_default();
             let what = format!("is nested deeper than {MAX_DEPTH} levels");
-            let Defect { property, text, .. } =
-                Defect::new(self.text, Property::of(outer), &what, start);
+            let (property, (line, column)) = (Property::of(outer), line_column(self.text, start));
+            let text = format!("{property}: {what} at line {line} column {column}");
             let error = Error::new(ErrorKind::InvalidConfig, text);
             return Err(error.with_property(property.to_string()));
         }
@@ -106,7 +106,7 @@ impl<'a> Walk<'a, '_> {
             if one.0 == two.0 && self.duplicates.len() < MAX_FINDINGS {
                 let property = Property::of(&self.path).name(&two.0);
                 let what = format!("duplicate key {:?}", two.0);
-                self.duplicates.push(Defect::new(self.text, property, &what, two.1));
+                self.duplicates.push(Defect::new(property, &what, two.1));
             }
         }
     }
