@@ -445,6 +445,31 @@ fn an_agent_is_asked() {
 }
 
 #[test]
+fn an_agent_may_read_slowly() {
+    needs_root!();
+    peers_differ!("crun", "1.8.1 sends what the socket takes at once");
+    let bundle = Bundle::sleeping();
+    let socket = bundle.directory().join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    // More than a socket holds.
+    let value = "x".repeat(600_000);
+    let bundle = filtered(bundle, &asking(&socket))
+        .edit(|config| config["annotations"] = json!({ "key": value }));
+    let agent = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        accepted(&listener)
+    });
+    bundle.created();
+    bundle.start().ok();
+    let (text, fds) = agent.join().unwrap();
+    assert_eq!(fds.len(), 1);
+    fds.into_iter().for_each(|fd| nix::unistd::close(fd).unwrap());
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["state"]["annotations"]["key"], json!(value));
+    assert_eq!(bundle.status(), "running");
+}
+
+#[test]
 fn without_the_agent_nothing_is_started() {
     needs_root!();
     peers_differ!("runc", "1.1.5 connects in create");
