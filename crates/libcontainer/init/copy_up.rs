@@ -3,7 +3,7 @@
 use super::format::Text;
 use super::protocol::{Cause, Fault};
 use super::run::Init;
-use super::{numbers as nr, rootfs, sys};
+use super::{numbers as nr, sys};
 
 /// As deep as a tree may be: each level takes some 9 KiB of init's stack.
 const MOST_LEVELS: usize = 64;
@@ -87,8 +87,8 @@ fn entry(from: i32, to: i32, name: Text<'_>, level: usize) -> sys::Result<()> {
             sys::fchownat(to, name, status.uid, status.gid)
         }
         _ => {
-            let devices = (status.major, status.minor);
-            sys::mknodat(to, name, status.mode, rootfs::device_number(devices))?;
+            let device = sys::device_number(status.major, status.minor);
+            sys::mknodat(to, name, status.mode, device)?;
             sys::fchownat(to, name, status.uid, status.gid)
         }
     }

@@ -117,7 +117,7 @@ pub(crate) fn node(
     let (parent, name) = walk.parent(root)?;
     let mut buffer = [0; PATH_MAX];
     let made = terminated(name, &mut buffer).and_then(|name| {
-        let made = sys::mknodat(parent, name, mode, device_number((major, minor)));
+        let made = sys::mknodat(parent, name, mode, sys::device_number(major, minor));
         match made {
             Err(fault) if fault.errno != nr::EEXIST => return Err(fault),
             _ => {}
@@ -138,11 +138,6 @@ pub(crate) fn node(
     });
     sys::close(parent);
     made
-}
-
-/// The number as mknod(2) takes it.
-pub(crate) fn device_number((major, minor): (u32, u32)) -> u64 {
-    u64::from(minor & 0xff) | u64::from(major & 0xfff) << 8 | u64::from(minor & !0xff) << 12
 }
 
 /// A symbolic link, unless something of that name is there.

@@ -183,7 +183,8 @@ use super::symlink as symlink_in;
 
 #[test]
 fn device_numbers_are_those_of_the_c_library() {
-    for (major, minor) in [(1, 3), (8, 255), (8, 256), (259, 0xf_ffff), (0xfff, 0xfff)] {
-        assert_eq!(device_number((major, minor)), libc::makedev(major, minor));
+    for (major, minor) in [(1, 3), (8, 255), (8, 256), (259, 0xf_ffff), (0xfff, 0xfff), (0x1000, 1)]
+    {
+        assert_eq!(sys::device_number(major, minor), libc::makedev(major, minor));
     }
 }

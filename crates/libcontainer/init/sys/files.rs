@@ -203,8 +203,8 @@ fn statx(at: i32, path: usize, flags: u32) -> Result<Status> {
     })
 }
 
-/// As the C library puts it together in `st_dev`.
-fn device_number(major: u32, minor: u32) -> u64 {
+/// As the C library puts it together in `st_dev`, and as mknod(2) takes it.
+pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
     let (major, minor) = (u64::from(major), u64::from(minor));
     minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
 }
