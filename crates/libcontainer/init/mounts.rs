@@ -45,7 +45,7 @@ pub(crate) fn attach(init: &mut Init, slot: u32, path: Text<'_>, flags: u32) -> 
     let mount = init.slots.descriptor(slot)?;
     let mount = if flags & attach::COPY == 0 { mount } else { copy(mount, 0)? };
     let target = target(init.root, mount, path, flags)?;
-    let done = attach_over(init, mount, target, path);
+    let done = attach_over(init.root, mount, target, path);
     sys::close(target);
     done?;
     if flags & attach::COPY != 0 {
@@ -129,18 +129,18 @@ fn cover(init: &mut Init, target: i32, path: Text<'_>, null: u32, empty: u32) ->
     if is_directory && !init.empty_attached {
         // Before Linux 6.15 a detached mount can't be copied, so the first one is moved.
         init.empty_attached = true;
-        return attach_over(init, source, target, path);
+        return attach_over(init.root, source, target, path);
     }
     let copy = copy(source, 0)?;
-    let done = attach_over(init, copy, target, path);
+    let done = attach_over(init.root, copy, target, path);
     sys::close(copy);
     done
 }
 
 /// Attaches a mount to what was found at a path, where it must be found then.
-fn attach_over(init: &Init, mount: i32, target: i32, path: Text<'_>) -> sys::Result<()> {
+pub(crate) fn attach_over(root: i32, mount: i32, target: i32, path: Text<'_>) -> sys::Result<()> {
     sys::move_mount(mount, target)?;
-    let found = rootfs::open(init.root, path, 0)?;
+    let found = rootfs::open(root, path, 0)?;
     let is_there = is_same_mount(mount, found);
     sys::close(found);
     identity::in_force(is_there?)
@@ -159,11 +159,11 @@ pub(crate) fn make_readonly(init: &Init, path: Text<'_>, by_mount: bool) -> sys:
     let attributes = sys::MountAttributes { set: nr::MOUNT_ATTR_RDONLY, ..Default::default() };
     let done = copy(target, nr::AT_RECURSIVE).and_then(|copy| {
         let done = if by_mount {
-            attach_over(init, copy, target, path)
+            attach_over(init.root, copy, target, path)
                 .and_then(|()| flags::change(copy, nr::MS_RDONLY, 0))
         } else {
             sys::mount_setattr(copy, nr::AT_RECURSIVE, &attributes)
-                .and_then(|()| attach_over(init, copy, target, path))
+                .and_then(|()| attach_over(init.root, copy, target, path))
         };
         // Of what lies below only mountinfo tells.
         let done = done.and_then(|()| sys::flags_of_mount(copy));

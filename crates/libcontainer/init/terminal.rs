@@ -85,7 +85,7 @@ fn cover(root: i32, path: Text<'_>, terminal: i32) -> sys::Result<()> {
         return Err(Fault::call(nr::MOVE_MOUNT, nr::EISDIR));
     }
     let copy = mounts::copy(terminal, 0)?;
-    let done = sys::move_mount(copy, target);
+    let done = mounts::attach_over(root, copy, target, path);
     sys::close(copy);
     sys::close(target);
     done

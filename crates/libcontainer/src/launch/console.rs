@@ -26,6 +26,11 @@ pub(crate) fn send(socket: BorrowedFd<'_>, master: &OwnedFd) -> Result<()> {
     loop {
         let bytes = [IoSlice::new(NAME)];
         match sendmsg::<UnixAddr>(socket.as_raw_fd(), &bytes, &control, flags, None) {
+            // The descriptor goes with the first byte.
+            Ok(0) => {
+                let message = "sendmsg to the console socket: nothing was sent";
+                return Err(Error::new(ErrorKind::Os, message));
+            }
             Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
