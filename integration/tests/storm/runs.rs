@@ -11,6 +11,9 @@ use nix::unistd::Pid;
 /// No run of a program that ends at once may take longer.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How many signals come before the program of a run may end: for as long as its creation takes and more.
+const ENOUGH: usize = 60;
+
 /// The exit status of a run, which must come in time.
 #[track_caller]
 fn ends(child: &mut Child) -> i32 {
@@ -71,8 +74,43 @@ fn no_run_of_a_short_program_hangs() {
     });
 }
 
-/// Sends signals to a run as fast as they go, about 1000 in a second, until it ends.
-fn pester(child: &mut Child, signals: &[Signal]) -> (i32, usize) {
+/// A program that ends with status 9 once a file is there, which is in a directory that it sees.
+struct Awaited {
+    bundle: Bundle,
+    directory: tempfile::TempDir,
+}
+
+impl Awaited {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let source = directory.path().to_str().unwrap();
+        let bundle = Bundle::sh("until [ -e /wait/end ]; do sleep 0.002; done; exit 9");
+        Self { bundle: bundle.mount("/wait", "bind", source, &["bind"]), directory }
+    }
+
+    /// Runs it, and returns as soon as the run holds signals back: before, they would be its own end.
+    fn run(&self) -> Child {
+        let file = self.directory.path().join("end");
+        assert!(std::fs::remove_file(&file).is_ok() || !file.exists());
+        let mut child = quiet(self.bundle.command_for_bundle(&["run"]));
+        let begin = Instant::now();
+        while !holds_signals_back(&child) {
+            assert!(child.try_wait().unwrap().is_none(), "the run ends by itself");
+            assert!(begin.elapsed() < LIMIT || child.kill().is_err(), "run does not begin");
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        child
+    }
+
+    /// Lets the program end.
+    fn end(&self) {
+        std::fs::write(self.directory.path().join("end"), "").unwrap();
+    }
+}
+
+/// Sends signals to a run as fast as they go, about 1000 in a second, until it ends: after some of them,
+/// for its program is let go then.
+fn pester(awaited: &Awaited, child: &mut Child, signals: &[Signal]) -> (i32, usize) {
     let pid = Pid::from_raw(child.id().cast_signed());
     let begin = Instant::now();
     let mut sent = 0;
@@ -83,6 +121,9 @@ fn pester(child: &mut Child, signals: &[Signal]) -> (i32, usize) {
         assert!(begin.elapsed() < LIMIT || child.kill().is_err(), "run hangs");
         kill(pid, signals[sent % signals.len()]).unwrap();
         sent += 1;
+        if sent == ENOUGH {
+            awaited.end();
+        }
         std::thread::sleep(Duration::from_micros(900));
     }
 }
@@ -93,33 +134,28 @@ fn a_run_in_a_storm_of_signals_ends_as_its_program() {
     peers_differ!("runc", "dies of a signal that comes before it handles them");
     peers_differ!("crun", "dies of a signal that comes before it handles them");
     use Signal::{SIGALRM, SIGCHLD, SIGCONT, SIGURG, SIGUSR2, SIGWINCH};
-    let bundle = Bundle::sh("exit 9");
-    let (rounds, mut all) = (rounds(60, 1000), 0);
-    for round in 0..rounds {
-        let mut child = quiet(bundle.command_for_bundle(&["run"]));
-        // From when on it holds signals back: before, they would be its own end.
-        if !until(|| holds_signals_back(&child) || child.try_wait().unwrap().is_some()) {
-            panic!("run does not begin");
-        }
+    let awaited = Awaited::new();
+    for round in 0..rounds(60, 1000) {
         let signals: &[Signal] = match round % 3 {
             0 => &[SIGCHLD],
             1 => &[SIGWINCH, SIGURG, SIGCONT],
             _ => &[SIGCHLD, SIGUSR2, SIGALRM],
         };
+        let mut child = awaited.run();
         // The first process of a pid namespace has no default actions.
-        let (status, sent) = pester(&mut child, signals);
+        let (status, sent) = pester(&awaited, &mut child, signals);
         assert_eq!(status, 9, "round {round}: {signals:?}");
-        all += sent;
+        assert!(sent >= ENOUGH, "round {round}: only {sent} signals were sent");
     }
-    assert!(all > rounds, "only {all} signals were sent");
 }
 
 fn holds_signals_back(child: &Child) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
     let text = status.unwrap_or_default();
     let blocked = text.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
-    // All but KILL and STOP.
-    blocked.trim().ends_with("ffffffeff") || blocked.trim().ends_with("fffbfeff")
+    // All but KILL, STOP and 32, which a C library keeps to itself: with it too, they are held back for a
+    // moment only, by the library.
+    blocked.trim().ends_with("7ffbfeff")
 }
 
 #[test]
