@@ -8,7 +8,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 
-use integration::{Bundle, needs_root, peers_differ, rounds};
+use integration::{Bundle, Outcome, needs_root, peers_differ, rounds};
 
 use model::{Call, State, Step, explain};
 use worker::{Scene, Worker};
@@ -38,12 +38,14 @@ fn every_outcome_in_a_storm_has_an_explanation() {
     let bundles = [Bundle::sleeping(), Bundle::new()];
     let scene = Scene::new(&bundles, IDS);
     let count = rounds(500, 2000);
-    let histories: Vec<_> = std::thread::scope(|scope| {
+    let mut histories: Vec<_> = std::thread::scope(|scope| {
         let scene = &scene;
         let work = |number| move || Worker::new(scene, seed.wrapping_add(number)).work(count);
         let workers: Vec<_> = (0..WORKERS).map(|number| scope.spawn(work(number))).collect();
         workers.into_iter().map(|worker| worker.join().expect("a worker fails")).collect()
     });
+    // What is there at the end must have an explanation too.
+    histories.push(Worker::new(&scene, seed).look());
     let mut by_id: BTreeMap<usize, Vec<Call>> = BTreeMap::new();
     for (id, call) in histories.into_iter().flatten() {
         by_id.entry(id).or_default().push(call);
@@ -62,6 +64,12 @@ fn call(begin: u64, end: u64, ways: &[&[Step]]) -> Call {
     Call { during: (during(begin), during(end)), text: String::new(), ways }
 }
 
+/// A run that ends with this exit code, as it would be told.
+fn run(begin: u64, end: u64, code: i32) -> Call {
+    let outcome = Outcome { code, stdout: String::new(), stderr: String::new() };
+    Call { ways: outcomes::ways(outcomes::Verb::Run, &outcome), ..call(begin, end, &[]) }
+}
+
 const CREATE: &[Step] = &[Step::Take, Step::Finish];
 const RUNS: &[Step] = &[Step::See(&[State::Running])];
 
@@ -77,6 +85,14 @@ fn the_model_takes_what_is_right() {
             call(1, 4, &[CREATE]),
             call(6, 7, &[&[Step::Kill, Step::Remove], &[Step::Remove]]),
             call(8, 9, &[&[Step::See(&[State::Absent])]]),
+        ],
+        // One run removes its container; another one's is removed by somebody else, and the id taken.
+        vec![run(0, 1, 0), call(2, 3, &[CREATE])],
+        vec![
+            run(0, 9, 137),
+            call(1, 8, &[&[Step::Kill, Step::Remove]]),
+            call(2, 7, &[CREATE]),
+            call(10, 11, &[&[Step::See(&[State::Created])]]),
         ],
     ];
     for history in histories {
@@ -112,6 +128,16 @@ fn the_model_refuses_what_is_wrong() {
                 call(0, 1, &[CREATE]),
                 call(2, 3, &[&[Step::Open]]),
                 call(4, 5, &[&[Step::Remove]]),
+            ]
+        }),
+        ("a run leaves its container", {
+            vec![run(0, 1, 0), call(2, 3, &[&[Step::See(&[State::Stopped])]])]
+        }),
+        ("a run that was killed leaves its container", {
+            vec![
+                run(0, 5, 137),
+                call(1, 4, &[&[Step::Kill]]),
+                call(6, 7, &[&[Step::See(model::PRESENT)]]),
             ]
         }),
         ("it comes back", {

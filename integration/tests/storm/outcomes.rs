@@ -44,6 +44,10 @@ fn plain_ways(verb: Verb, outcome: &Outcome) -> Ways {
     if outcome.code == 0 && !outcome.stderr.is_empty() && verb != Verb::List {
         return Vec::new();
     }
+    // What a run says at its end is that it can't remove its container.
+    if said("the container is left") || outcome.code == 137 && !outcome.stderr.is_empty() {
+        return Vec::new();
+    }
     match (verb, outcome.code) {
         (Verb::Create, 0) => vec![vec![Take, Finish]],
         (Verb::Start, 0) => vec![vec![Open]],
@@ -51,11 +55,9 @@ fn plain_ways(verb: Verb, outcome: &Outcome) -> Ways {
         (Verb::Signal, 0) => vec![vec![See(ALIVE)]],
         (Verb::Delete, 0) => vec![vec![Remove], vec![See(&[Created]), Kill, Remove]],
         (Verb::DeleteForce, 0) => forced(),
-        (Verb::Run, 0) => {
-            vec![vec![Take, Finish, Open, End], vec![Take, Finish, Open, End, Remove]]
-        }
+        (Verb::Run, 0) => and_gone(&[&[Take, Finish, Open, End]]),
         // Killed by somebody else.
-        (Verb::Run, 137) => vec![vec![Take, Finish, Open], vec![Take, Finish, Open, Remove]],
+        (Verb::Run, 137) => and_gone(&[&[Take, Finish, Open]]),
         (_, 1) if said("container does not exist") => match verb {
             Verb::Run => run_cut_short(),
             _ => vec![vec![See(&[Absent])]],
@@ -109,15 +111,23 @@ fn creation_failed(verb: Verb, said: &dyn Fn(&str) -> bool) -> Ways {
     }
 }
 
-/// Somebody has killed or removed its container before it ran.
+/// Somebody has started, killed or removed its container before it did so itself.
 fn run_cut_short() -> Ways {
-    vec![
-        vec![Take, Finish],
-        vec![Take, Finish, Remove],
-        vec![Take, Finish, Kill, Remove],
-        vec![Take, Finish, Open, Remove],
-        vec![Take, Finish, Open],
-    ]
+    and_gone(&[
+        &[Take, Finish],
+        &[Take, Finish, Kill],
+        &[Take, Finish, End],
+        &[Take, Finish, Open],
+        &[Take, Finish, Open, Kill],
+        &[Take, Finish, Open, End],
+    ])
+}
+
+/// However a run ends, it removes its container, or somebody else has done so: then there was none for a
+/// moment, whoever takes the id next.
+fn and_gone(ways: &[&[Step]]) -> Ways {
+    let ends = [Remove, See(&[Absent])];
+    ways.iter().flat_map(|way| ends.map(|end| [*way, &[end]].concat())).collect()
 }
 
 /// The states that a status stands for.

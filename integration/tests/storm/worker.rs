@@ -130,6 +130,14 @@ impl<'a> Worker<'a> {
         self.history
     }
 
+    /// Looks at each id, and returns what was seen.
+    pub(super) fn look(mut self) -> Vec<(usize, Call)> {
+        for id in 0..self.scene.ids.len() {
+            self.one(Verb::State, id);
+        }
+        self.history
+    }
+
     fn one(&mut self, verb: Verb, id: usize) {
         let begin = self.scene.begin.elapsed();
         let outcome = finish(&mut self.command(verb, id));
