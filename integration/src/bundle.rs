@@ -48,7 +48,7 @@ impl Bundle {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Containers whose creator is gone become children of this process, which knows how they end.
         nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
-        let directory = tempfile::Builder::new().prefix("tare-test-").tempdir().expect("mkdir");
+        let directory = tempfile::Builder::new().prefix(leftovers::NAME).tempdir().expect("mkdir");
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(directory.path(), open).expect("chmod");
         rootfs::make(&directory.path().join("rootfs"));
@@ -60,7 +60,7 @@ impl Bundle {
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         Self {
-            id: format!("tare-test-{}-{number}-x", process::id()),
+            id: format!("{}{}-{number}-x", leftovers::NAME, process::id()),
             directory,
             config: base_config(),
             written: Vec::new(),
@@ -167,6 +167,7 @@ impl Bundle {
         until(|| {
             self.reap();
             left = leftovers::processes(&self.id, self.directory());
+            left.extend(leftovers::strays());
             left.is_empty()
         });
         let cgroups = leftovers::cgroups(&self.id);
@@ -215,7 +216,7 @@ impl Bundle {
         let deleted = self.created.get().then(|| self.delete_force());
         let mut left = self.leftovers();
         if !left.is_empty() {
-            self.sweep();
+            self.sweep(&left);
         }
         let failed = deleted.filter(|outcome| outcome.code != 0);
         left.extend(failed.map(|outcome| format!("delete --force fails: {outcome:?}")));
@@ -223,8 +224,10 @@ impl Bundle {
     }
 
     /// Undoes by hand what a broken runtime left, so that one failure stays one.
-    fn sweep(&self) {
-        for text in leftovers::processes(&self.id, self.directory()) {
+    fn sweep(&self, left: &[String]) {
+        let processes = leftovers::processes(&self.id, self.directory());
+        let left = left.iter().filter(|text| text.starts_with("process left: "));
+        for text in left.chain(&processes) {
             let pid = text.split(' ').nth(2).and_then(|pid| pid.parse().ok());
             if let Some(pid) = pid {
                 let _gone = nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::SIGKILL);
@@ -254,7 +257,7 @@ impl Drop for Bundle {
         }
         if std::thread::panicking() {
             attempt(&mut self.command(&["delete", "--force", &self.id]));
-            self.sweep();
+            self.sweep(&[]);
             return;
         }
         let left = self.remove();

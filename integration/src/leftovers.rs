@@ -1,14 +1,19 @@
 //! What a container left behind: processes, cgroups, mounts, state, changed files (SECURITY.md).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Bundle;
+use crate::hierarchies;
 use crate::outcome::until;
 use crate::process::own_mounts;
 use crate::rootfs::Tree;
 use crate::runtime::{Kind, Under};
+
+/// What the ids and the directories of all tests begin with.
+pub(crate) const NAME: &str = "tare-test-";
 
 /// What of the host must be the same again when a test ends.
 #[derive(Debug)]
@@ -55,32 +60,72 @@ fn mounts() -> Vec<String> {
 
 /// The processes that belong to a container of this id or a bundle in this directory.
 pub fn processes(id: &str, directory: &Path) -> Vec<String> {
-    let own = std::process::id().to_string();
-    let entries = fs::read_dir("/proc").expect("/proc is mounted");
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && *name != own)
-        .filter_map(|pid| belongs(&pid, id, directory))
-        .collect()
+    let belongs = |entry: &Entry| {
+        let named = |text: &str| text.contains(id) || text.contains(&*directory.to_string_lossy());
+        let inside = ["cwd", "exe", "root"].iter().any(|name| entry.leads(name, directory));
+        named(&entry.cgroup) || named(&entry.command) || inside
+    };
+    living().iter().filter(|entry| belongs(entry)).map(Entry::left).collect()
 }
 
-fn belongs(pid: &str, id: &str, directory: &Path) -> Option<String> {
-    let text = |name: &str| {
-        let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).replace('\0', " ")
+/// The inits below this process that can't be told from one another: nothing of them has the name of a
+/// test. One that is about to enter its cgroup is so for a moment.
+pub fn strays() -> Vec<String> {
+    let living = living();
+    let is_ours = |entry: &Entry| {
+        let parent = |pid: i32| living.iter().find(|other| other.pid == pid).map(|it| it.parent);
+        let own = std::process::id().cast_signed();
+        std::iter::successors(Some(entry.parent), |pid| parent(*pid)).any(|pid| pid == own)
     };
-    let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let (cgroup, command) = (text("cgroup"), text("cmdline"));
-    let stat = text("stat");
-    if matches!(stat.rsplit(") ").next()?.chars().next()?, 'Z' | 'X') {
-        return None;
+    let named = |entry: &Entry| {
+        entry.cgroup.contains(NAME) || entry.link("cwd").to_string_lossy().contains(NAME)
+    };
+    let is_init = |entry: &&Entry| entry.command.split(' ').next() == Some("tare-init");
+    let inits = living.iter().filter(is_init);
+    inits.filter(|entry| !named(entry) && is_ours(entry)).map(Entry::left).collect()
+}
+
+/// A process that has not ended.
+struct Entry {
+    pid: i32,
+    parent: i32,
+    state: String,
+    cgroup: String,
+    command: String,
+}
+
+fn living() -> Vec<Entry> {
+    let own = std::process::id().cast_signed();
+    let entries = fs::read_dir("/proc").expect("/proc is mounted");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| *pid != own).filter_map(Entry::of).collect()
+}
+
+impl Entry {
+    fn of(pid: i32) -> Option<Self> {
+        let text = |name: &str| {
+            let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\0', " ")
+        };
+        let stat = text("stat");
+        let mut fields = stat.rsplit(") ").next()?.split(' ');
+        let (state, parent) = (fields.next()?.to_string(), fields.next()?.parse().ok()?);
+        let (cgroup, command) = (text("cgroup"), text("cmdline"));
+        (state != "Z" && state != "X").then_some(Self { pid, parent, state, cgroup, command })
     }
-    let named = |text: &str| text.contains(id) || text.contains(&*directory.to_string_lossy());
-    let inside = ["cwd", "exe", "root"].iter().any(|name| link(name).starts_with(directory));
-    (named(&cgroup) || named(&command) || inside).then(|| {
-        let state = text("stat").split(' ').nth(2).unwrap_or("?").to_string();
+
+    fn link(&self, name: &str) -> PathBuf {
+        fs::read_link(format!("/proc/{}/{name}", self.pid)).unwrap_or_default()
+    }
+
+    fn leads(&self, name: &str, directory: &Path) -> bool {
+        self.link(name).starts_with(directory)
+    }
+
+    fn left(&self) -> String {
+        let Self { pid, state, command, cgroup, .. } = self;
         format!("process left: {pid} ({state}): {command}; {}", cgroup.replace('\n', " "))
-    })
+    }
 }
 
 /// The directories of this name in any cgroup hierarchy.
@@ -114,11 +159,24 @@ fn search(directory: &Path, id: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The cgroups without the name of a test, at the top of each hierarchy and below the caller's own: where
+/// one is that comes from a path or an id which is wrong.
+fn strange_cgroups() -> BTreeSet<PathBuf> {
+    let places = hierarchies::all().into_iter().flat_map(|one| [one.top, one.own]);
+    let entries = places.filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter(|entry| !entry.file_name().to_string_lossy().contains("tare-"))
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// The whole of what a command could leave, before it and after.
 #[derive(Debug)]
 pub struct Snapshot {
     processes: Vec<String>,
     cgroups: Vec<PathBuf>,
+    strange_cgroups: BTreeSet<PathBuf>,
     baseline: Baseline,
     files: Tree,
 }
@@ -129,6 +187,7 @@ impl Snapshot {
         Self {
             processes: processes(bundle.id(), bundle.directory()),
             cgroups: cgroups(bundle.id()),
+            strange_cgroups: strange_cgroups(),
             baseline: Baseline::take(),
             files: Tree::of(bundle.directory()),
         }
@@ -142,7 +201,12 @@ impl Snapshot {
         until(|| {
             bundle.reap();
             changes = processes(bundle.id(), bundle.directory());
+            changes.extend(strays());
             changes.retain(|process| !self.processes.contains(process));
+            // Those of others come and go meanwhile.
+            let cgroups = strange_cgroups();
+            let new = cgroups.difference(&self.strange_cgroups);
+            changes.extend(new.map(|path| format!("cgroup left: {}", path.display())));
             changes.is_empty()
         });
         let new = cgroups(bundle.id()).into_iter().filter(|path| !self.cgroups.contains(path));

@@ -17,6 +17,7 @@ pub mod bundle;
 pub mod config;
 mod container;
 pub mod fingerprint;
+pub mod hierarchies;
 pub mod leftovers;
 pub mod outcome;
 pub mod process;

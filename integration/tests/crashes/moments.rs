@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
-use integration::{Bundle, leftovers, needs_root, peers_differ, until};
+use integration::{Bundle, hierarchies, leftovers, needs_root, peers_differ, until};
 use serde_json::json;
 
 use super::scenario::Scenario;
@@ -71,15 +71,11 @@ struct Neighbour {
 }
 
 impl Neighbour {
+    /// Below the caller's own.
     fn at(path: &str) -> Self {
-        let top = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-        let mut directories: Vec<_> = top
-            .filter(|entry| entry.path().join("cgroup.procs").exists() && entry.path().is_dir())
-            .map(|entry| entry.path().join(path))
-            .collect();
-        if fs::exists("/sys/fs/cgroup/cgroup.procs").unwrap() {
-            directories = vec![PathBuf::from("/sys/fs/cgroup").join(path)];
-        }
+        let all = hierarchies::all().into_iter();
+        let directories: Vec<_> = all.map(|hierarchy| hierarchy.own.join(path)).collect();
+        assert!(!directories.is_empty(), "no cgroups");
         let process = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
         for directory in &directories {
             fs::create_dir(directory).unwrap();
@@ -95,6 +91,15 @@ impl Neighbour {
         }
         Self { process, directories }
     }
+
+    /// Whether it is alone in its cgroup, or soon will be.
+    fn is_alone(&self) -> bool {
+        let own = format!("{}\n", self.process.id());
+        let is_own = |directory: &PathBuf| {
+            fs::read_to_string(directory.join("cgroup.procs")).is_ok_and(|text| text == own)
+        };
+        until(|| self.directories.iter().all(is_own))
+    }
 }
 
 impl Drop for Neighbour {
@@ -102,7 +107,8 @@ impl Drop for Neighbour {
         self.process.kill().ok();
         self.process.wait().ok();
         for directory in &self.directories {
-            until(|| fs::remove_dir(directory).is_ok() || !directory.exists());
+            let removed = until(|| fs::remove_dir(directory).is_ok());
+            assert!(removed || std::thread::panicking(), "{}", directory.display());
         }
     }
 }
@@ -112,9 +118,12 @@ fn a_neighbour_in_the_cgroup_survives_an_interrupted_create() {
     needs_root!();
     peers_differ!("runc", "1.1.5 forgets what it made before its state was written");
     peers_differ!("crun", "1.8.1 forgets what it made before its state was written");
-    let path = format!("tare-neighbour-{}", std::process::id());
+    let bundle = Bundle::sleeping();
+    // With the id, by which what is left is found.
+    let path = format!("{}-neighbour", bundle.id());
+    let bundle = bundle.set("/linux/cgroupsPath", json!(path));
+    // It is gone before the bundle is.
     let mut neighbour = Neighbour::at(&path);
-    let bundle = Bundle::sleeping().set("/linux/cgroupsPath", json!(format!("/{path}")));
     bundle.create().fails();
     bundle.deleted_at_end();
     // Between the two halves of the record; with the whole record; before and after the gate is there.
@@ -131,6 +140,6 @@ fn a_neighbour_in_the_cgroup_survives_an_interrupted_create() {
         bundle.delete_force().ok();
         seen.reap();
         assert!(neighbour.process.try_wait().unwrap().is_none(), "killed at {name} {nth}");
-        assert!(neighbour.directories.iter().all(|directory| directory.exists()));
+        assert!(neighbour.is_alone(), "init is left at {name} {nth}, or the cgroup is not");
     }
 }
