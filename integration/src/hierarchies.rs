@@ -15,6 +15,18 @@ pub struct Hierarchy {
     names: Vec<String>,
 }
 
+impl Hierarchy {
+    /// Whether it is the one of cgroup v1 with this controller.
+    pub fn has(&self, controller: &str) -> bool {
+        self.names.iter().any(|name| name == controller)
+    }
+
+    /// Whether it is that of cgroup v2.
+    pub fn is_v2(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
 /// All of them.
 #[track_caller]
 pub fn all() -> Vec<Hierarchy> {
@@ -35,20 +47,16 @@ fn mounted(mount: &Mount, names: &str, path: &str) -> Option<Hierarchy> {
         return None;
     }
     let top = PathBuf::from(&mount.point);
-    let own = top.join(Path::new(path).strip_prefix(&mount.root).ok()?);
+    // Without a slash at its end.
+    let own: PathBuf =
+        top.join(Path::new(path).strip_prefix(&mount.root).ok()?).components().collect();
     own.join("cgroup.procs").exists().then_some(Hierarchy { top, own, names })
 }
 
 /// The one of cgroup v1 with this controller.
 #[track_caller]
 pub fn v1(controller: &str) -> Option<Hierarchy> {
-    all().into_iter().find(|hierarchy| hierarchy.names.iter().any(|name| name == controller))
-}
-
-/// That of cgroup v2.
-#[track_caller]
-pub fn unified() -> Option<Hierarchy> {
-    all().into_iter().find(|hierarchy| hierarchy.names.is_empty())
+    all().into_iter().find(|hierarchy| hierarchy.has(controller))
 }
 
 /// Whether there are controllers of cgroup v1: then a runtime sets no limit by cgroup v2.

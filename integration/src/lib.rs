@@ -58,6 +58,16 @@ macro_rules! peers_differ {
     };
 }
 
+/// Whether the kernel enforces AppArmor's profiles.
+pub fn has_apparmor() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == b"Y\n")
+}
+
+/// Whether the kernel enforces SELinux's labels.
+pub fn has_selinux() -> bool {
+    std::path::Path::new("/sys/fs/selinux/enforce").exists()
+}
+
 /// How often something random or racy is tried: `often` with `LONG` in the environment, which
 /// `just test-long` sets, else as often as a run on every change has time for.
 pub fn rounds(seldom: usize, often: usize) -> usize {

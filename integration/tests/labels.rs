@@ -1,17 +1,7 @@
 //! Labels of security modules.
 
-use std::path::Path;
-
-use integration::{Bundle, needs_root, peers_differ};
+use integration::{Bundle, has_apparmor, has_selinux, needs_root, peers_differ};
 use serde_json::json;
-
-fn has_apparmor() -> bool {
-    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == b"Y\n")
-}
-
-fn has_selinux() -> bool {
-    Path::new("/sys/fs/selinux/enforce").exists()
-}
 
 #[test]
 fn a_profile_without_apparmor_is_refused() {

@@ -27,6 +27,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use integration::hierarchies::{self, Hierarchy};
 use integration::leftovers::Snapshot;
 use integration::{Bundle, Kind, Outcome, Under};
 
@@ -104,17 +105,20 @@ pub(crate) struct Row {
     waits: Duration,
     again: bool,
     usage: bool,
+    missing: Option<String>,
     peers: Vec<(&'static str, &'static str)>,
 }
 
 /// A row: its name, the whole message (without the command's prefix), and what is wrong. In the message
-/// `{start}` stands for `unable to start container process`, and one `{*}` for what differs from time to
-/// time or is too long.
+/// `{start}` stands for `unable to start container process`, one `{*}` for what differs from time to time
+/// or is too long, and `{v1:NAME}` or `{v2}` for the caller's cgroup in this hierarchy: where there is no such
+/// one, the row is skipped.
 pub(crate) fn row<S: Into<Setting>>(
     name: &str,
     message: &str,
     make: impl Fn(Bundle) -> S + 'static,
 ) -> Row {
+    let (message, missing) = with_cgroups(message);
     Row {
         name: name.to_string(),
         make: Box::new(move || make(Bundle::new()).into()),
@@ -125,11 +129,39 @@ pub(crate) fn row<S: Into<Setting>>(
         waits: Duration::ZERO,
         again: true,
         usage: false,
+        missing,
         peers: Vec::new(),
     }
 }
 
+/// The message with the directories of the caller's cgroups, and the hierarchy that there is not.
+fn with_cgroups(message: &str) -> (String, Option<String>) {
+    let found = hierarchies::all();
+    let (mut message, mut missing) = (message.to_string(), None);
+    while let Some((before, rest)) = message.split_once("{v") {
+        let (name, after) = rest.split_once('}').expect("the end of a placeholder");
+        let is_it = |one: &&Hierarchy| match name.strip_prefix("1:") {
+            Some(controller) => one.has(controller),
+            None => one.is_v2(),
+        };
+        let own = found.iter().find(is_it).map(|one| one.own.display().to_string());
+        if own.is_none() {
+            missing = Some(format!("needs the hierarchy v{name}"));
+        }
+        message = format!("{before}{}{after}", own.unwrap_or_default());
+    }
+    (message, missing)
+}
+
 impl Row {
+    /// It is skipped unless this is so.
+    pub(crate) fn needs(mut self, so: bool, what: &str) -> Self {
+        if !so {
+            self.missing = Some(format!("needs {what}"));
+        }
+        self
+    }
+
     /// Another command than `create`.
     pub(crate) fn command(mut self, words: &'static [&'static str]) -> Self {
         self.command = words;
@@ -180,6 +212,10 @@ impl Row {
 
     /// What is wrong with what came of it, in a line; nothing if all is well.
     fn wrong(&self, good: &Bundle) -> Option<String> {
+        if let Some(why) = &self.missing {
+            eprintln!("skipped: {}: {why}", self.name);
+            return None;
+        }
         for (peer, why) in &self.peers {
             if Under::test().differs(peer) {
                 eprintln!("skipped: {peer}: {}: {why}", self.name);

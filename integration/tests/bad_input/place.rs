@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use integration::hierarchies;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::mkfifo;
@@ -75,12 +76,12 @@ impl Drop for Tmpfs {
     }
 }
 
-/// A v1 cgroup, as long as the value lives.
+/// A v1 cgroup below the caller's own, as long as the value lives.
 pub(crate) struct OwnCgroup(PathBuf);
 
 impl OwnCgroup {
     pub(crate) fn new(controller: &str, name: &str) -> Self {
-        let path = Path::new("/sys/fs/cgroup").join(controller).join(name);
+        let path = hierarchies::v1(controller).expect("a hierarchy").own.join(name);
         fs::create_dir(&path).expect("mkdir");
         Self(path)
     }

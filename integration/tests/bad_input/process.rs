@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use integration::Bundle;
 use integration::config::put_user_namespace;
+use integration::{Bundle, has_apparmor, has_selinux};
 use serde_json::{Value, json};
 
 use super::place::{Inode, program, put};
@@ -245,12 +245,14 @@ fn identities() {
             "a profile without AppArmor",
             "unable to apply apparmor profile: nosuch: AppArmor is not enabled on this host",
             set("/process/apparmorProfile", json!("nosuch")),
-        ),
+        )
+        .needs(!has_apparmor(), "a kernel without AppArmor"),
         row(
             "a label without SELinux",
             "selinux label is specified in config, but selinux is disabled or not supported",
             set("/process/selinuxLabel", json!("a:b:c:d")),
-        ),
+        )
+        .needs(!has_selinux(), "a kernel without SELinux"),
         row(
             "an unknown capability is left out",
             "",

@@ -1,12 +1,11 @@
 //! What fails, how it is told, and that nothing is left of it.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
 use integration::config::{array, put_namespace, put_user_namespace};
-use integration::{Bundle, leftovers, needs_root};
+use integration::{Bundle, hierarchies, leftovers, needs_root};
 use libcontainer::{Config, CreateOptions, Delete, Error, ErrorKind, HostFacts, Runtime, Stdio};
 use serde_json::{Value, json};
 
@@ -270,7 +269,7 @@ fn in_a_loop() {
 #[test]
 fn a_host_side_that_fails_leaves_no_second_stage() {
     needs_root!();
-    if !Path::new("/sys/fs/cgroup/devices/devices.deny").exists() {
+    if hierarchies::v1("devices").is_none() {
         return eprintln!("skipped: needs the cgroup v1 controller of devices");
     }
     own_process::run(&Bundle::sleeping(), "failures::host_side");
@@ -281,11 +280,11 @@ fn a_host_side_that_fails_leaves_no_second_stage() {
 fn host_side() {
     let Some(mut given) = own_process::given() else { return };
     let parent = format!("{}-parent", given.id);
-    let directory = Path::new("/sys/fs/cgroup/devices").join(&parent);
+    let directory = hierarchies::v1("devices").expect("devices").own.join(&parent);
     fs::create_dir(&directory).expect("mkdir");
     fs::write(directory.join("devices.deny"), "a").expect("write");
     put_user_namespace(&mut given.config, 100_000, 65536);
-    given.config["linux"]["cgroupsPath"] = json!(format!("/{parent}/child"));
+    given.config["linux"]["cgroupsPath"] = json!(format!("{parent}/child"));
     let caller = Caller::now();
     let errors: Vec<_> =
         (0..50).map(|_| attempt(&given, "failure").expect_err("devices")).collect();
