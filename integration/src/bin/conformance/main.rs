@@ -62,9 +62,14 @@ fn request() -> Result<Request> {
     let directory = std::path::absolute(directory)?;
     let mut names = all(&directory)?;
     ensure!(!names.is_empty(), "{}: nothing is built", directory.display());
+    let missing = programs::missing(&names);
     let wanted: Vec<String> = arguments.map(|name| name.to_string_lossy().into_owned()).collect();
     for name in &wanted {
         ensure!(names.contains(name), "{}: no program {name}", directory.display());
+    }
+    if wanted.is_empty() {
+        let directory = directory.display();
+        ensure!(missing.is_empty(), "{directory}: not built: {}", missing.join(", "));
     }
     names.retain(|name| wanted.is_empty() || wanted.contains(name));
     Ok(Request { rounds, directory, names })

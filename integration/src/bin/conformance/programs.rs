@@ -106,6 +106,12 @@ pub(crate) fn reason(program: &str) -> Option<&'static str> {
     UNFAIR.iter().chain(&RACES).find(|(name, _)| *name == program).map(|(_, why)| *why)
 }
 
+/// What is not among these of all that is known.
+pub(crate) fn missing(names: &[String]) -> Vec<&'static str> {
+    let known = FAIR.into_iter().chain(UNFAIR.map(|(name, _)| name));
+    known.filter(|known| !names.iter().any(|name| name == known)).collect()
+}
+
 /// Why tare does not pass a fair program.
 pub(crate) fn refused(program: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(name, _)| *name == program).map(|(_, why)| *why)
@@ -124,6 +130,15 @@ pub(crate) fn evidence(program: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_is_not_built_is_missed() {
+        let mut names: Vec<_> = super::missing(&[]).into_iter().map(String::from).collect();
+        assert_eq!(names.len(), FAIR.len() + UNFAIR.len());
+        assert!(super::missing(&names).is_empty());
+        let gone = [names.remove(0), names.pop().unwrap_or_default()];
+        assert_eq!(super::missing(&names), gone);
+    }
 
     #[test]
     fn each_program_is_known_once() {
