@@ -57,6 +57,11 @@ impl Bundle {
         }
     }
 
+    /// Its processes are gone: their pids will be those of somebody else.
+    pub fn forget_processes(&self) {
+        self.processes.borrow_mut().clear();
+    }
+
     /// Runs the container in the foreground.
     #[track_caller]
     pub fn run(&self) -> Outcome {

@@ -180,7 +180,9 @@ impl Undisturbed {
         for point in &self.points {
             let Point { verb, call, about, .. } = point;
             let is_early = call.role == Role::Runtime && BEFORE_MAIN.contains(&call.name);
-            if !is_early && !call.name.starts_with("exit") {
+            // What close(2) returns, it has closed: a pipe that stays open has no end.
+            let is_close = call.role == Role::Runtime && call.name == "close";
+            if !is_early && !is_close && !call.name.starts_with("exit") {
                 alike.entry((verb, call.role, call.name, about)).or_default().push(point);
             }
         }

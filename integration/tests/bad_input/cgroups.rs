@@ -231,7 +231,7 @@ fn too_few_processes() {
             .code(0),
         row(
             "a hook needs one more",
-            "{start}: hooks.createContainer[0]: run /bin/true: clone3: resource temporarily unavailable",
+            "{start}: error running createContainer hook #0: clone3: resource temporarily unavailable",
             |bundle: Bundle| {
                 limits("pids", json!({ "limit": 1 }))(bundle).edit(|config| {
                     config["hooks"] = json!({ "createContainer": [{ "path": "/bin/true" }] });

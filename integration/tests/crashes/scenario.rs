@@ -148,6 +148,7 @@ impl Scenario {
     pub(crate) fn remove(&self) -> Vec<String> {
         let outcome = self.bundle.delete_force();
         let mut wrong = self.left();
+        self.bundle.forget_processes();
         if outcome.code != 0 {
             wrong.push(format!("{outcome:?}"));
         }
