@@ -1,5 +1,6 @@
 //! The cgroup hierarchies that this process sees, and where it is in them (cgroups(7)).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::process::{Mount, Process, own_mounts};
@@ -63,4 +64,34 @@ pub fn v1(controller: &str) -> Option<Hierarchy> {
 #[track_caller]
 pub fn has_v1() -> bool {
     all().iter().any(|hierarchy| hierarchy.names.iter().any(|name| !name.starts_with("name=")))
+}
+
+/// The controllers that a v2 cgroup gives to those below it, as they are to be again.
+#[derive(Debug)]
+pub struct Given {
+    file: PathBuf,
+    before: String,
+}
+
+impl Given {
+    /// As it is now. None if this is no v2 cgroup.
+    pub fn by(cgroup: &Path) -> Option<Self> {
+        let file = cgroup.join("cgroup.subtree_control");
+        let before = fs::read_to_string(&file).ok()?;
+        Some(Self { file, before })
+    }
+
+    /// Takes back what came since. Says what is there if that fails: a cgroup below may give it on.
+    pub fn restore(&self) -> Result<(), String> {
+        let now = || fs::read_to_string(&self.file).unwrap_or_default();
+        let before: Vec<&str> = self.before.split_whitespace().collect();
+        let text = now();
+        let new = text.split_whitespace().filter(|controller| !before.contains(controller));
+        let take: Vec<String> = new.map(|controller| format!("-{controller}")).collect();
+        let done = fs::write(&self.file, take.join(" "));
+        if done.is_ok() && now() == self.before {
+            return Ok(());
+        }
+        Err(format!("{}: {:?} became {:?}", self.file.display(), self.before, now()))
+    }
 }

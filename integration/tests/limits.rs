@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::panicking;
 
 use integration::config::{drop_namespace, put_namespace, put_user_namespace};
+use integration::hierarchies::Given;
 use integration::runtime::enter_private_mounts;
 use integration::{Bundle, Process, leftovers, needs_root, peers_differ, until};
 use nix::mount::{MsFlags, mount};
@@ -381,7 +382,7 @@ fn what_docker_writes_for_nothing_is_nothing() {
 struct V2 {
     top: File,
     /// The controllers that the top gave before.
-    given: String,
+    given: Given,
 }
 
 impl V2 {
@@ -391,11 +392,7 @@ impl V2 {
         mount(Some("cgroup2"), TOP, Some("cgroup2"), MsFlags::empty(), none).expect("cgroup2");
         let top = File::open(TOP).expect("the top of cgroup v2");
         top.lock().expect("the lock of the hierarchy");
-        Self { top, given: Self::gives() }
-    }
-
-    fn gives() -> String {
-        fs::read_to_string(Path::new(TOP).join("cgroup.subtree_control")).expect("its controllers")
+        Self { top, given: Given::by(Path::new(TOP)).expect("its controllers") }
     }
 
     /// The container's directory.
@@ -406,16 +403,10 @@ impl V2 {
 
 impl Drop for V2 {
     fn drop(&mut self) {
-        let before: Vec<&str> = self.given.split_whitespace().collect();
-        let now = Self::gives();
-        let new = now.split_whitespace().filter(|controller| !before.contains(controller));
-        let take: Vec<String> = new.map(|controller| format!("-{controller}")).collect();
         // A cgroup below that gives it on, such as one of the unit tests, is gone in a moment.
-        let file = Path::new(TOP).join("cgroup.subtree_control");
-        let same =
-            until(|| fs::write(&file, take.join(" ")).is_ok() && Self::gives() == self.given);
+        let same = until(|| self.given.restore().is_ok());
         self.top.unlock().expect("the lock of the hierarchy");
-        assert!(same || panicking(), "{TOP}: {:?} became {:?}", self.given, Self::gives());
+        assert!(same || panicking(), "{:?}", self.given.restore());
     }
 }
 

@@ -4,8 +4,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use integration::hierarchies::Given;
 use integration::process::{Mount, own_mounts};
 use integration::rootfs::BUSYBOX;
 use integration::runtime::{enter_private_mounts, propagate};
@@ -16,6 +18,12 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+/// What the v2 hierarchy of a hybrid host gave before the first engine came: they help themselves.
+fn given() -> Option<&'static Given> {
+    static GIVEN: OnceLock<Option<Given>> = OnceLock::new();
+    GIVEN.get_or_init(|| Given::by(Path::new("/sys/fs/cgroup/unified"))).as_ref()
+}
 
 /// The place of one engine. When it is dropped, the daemons end, and nothing else may be there.
 pub(crate) struct Place {
@@ -30,6 +38,7 @@ impl Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         enter_private_mounts();
         propagate(MsFlags::MS_PRIVATE);
+        given();
         unshare(CloneFlags::CLONE_NEWNET).expect("unshare(CLONE_NEWNET)");
         let none = None::<&str>;
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("tmpfs on /run");
@@ -157,6 +166,13 @@ impl Drop for Place {
         for parent in leftovers::cgroups(&self.cgroups) {
             let _gone = fs::remove_dir(parent);
         }
+        let mut kept = Ok(());
+        // Another engine may still be at it.
+        until(|| {
+            kept = given().map_or(Ok(()), Given::restore);
+            kept.is_ok()
+        });
+        left.extend(kept.err());
         if std::thread::panicking() {
             eprintln!("left behind: {left:#?}");
             return;
