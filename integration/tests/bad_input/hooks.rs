@@ -142,6 +142,7 @@ fn hooks_that_fail() {
             hook("poststart", shell("exit 4")),
         )
         .crun("1.8.1 ignores the failure")
+        .runc("1.1.5 runs it at the end of create")
         .after(&[CREATE])
         .command(START),
     );

@@ -219,7 +219,9 @@ fn targets() {
             "a target inside /proc",
             "{start}: mounts[7] /proc/sys/kernel: mount on /proc/sys/kernel: cannot be mounted because it is inside /proc",
             mount("/proc/sys/kernel", "tmpfs", "tmpfs", &[]),
-        ).runc("1.1.5 lets file systems other than bind mounts be there"),
+        )
+        .crun("1.8.1 mounts there")
+        .runc("1.1.5 lets file systems other than bind mounts be there"),
         row(
             "a target that is not there inside /proc",
             "{start}: mounts[7] /proc/nosuch/x: mount on /proc/nosuch/x: mkdirat: no such file or directory",
