@@ -4,24 +4,16 @@
 //! It is connected to before the gate is opened, so that a container whose agent is missing is not
 //! started; it gets the listener with the state when init has loaded the filter.
 
-use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::PollFlags;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, sendmsg, socket,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde::Serialize;
 
 use super::hook::State;
+use super::stream;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::poll_until;
 use crate::state::Intent;
-
-/// How long the agent may take to read the state, of which the socket holds a part.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The name of the listener among the descriptors.
 const LISTENER: &str = "seccompFd";
@@ -89,29 +81,7 @@ impl<'a> Agent<'a> {
         };
         let text = serde_json::to_vec(&state)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("state for the agent: {e}")))?;
-        let along = [listener.as_raw_fd()];
-        let rights = [ControlMessage::ScmRights(&along)];
-        let deadline = Instant::now() + PATIENCE;
-        let mut sent = 0;
-        while sent < text.len() {
-            let rest = [IoSlice::new(text.get(sent..).unwrap_or_default())];
-            let control: &[ControlMessage<'_>] = if sent == 0 { &rights } else { &[] };
-            let socket = self.socket.as_raw_fd();
-            match sendmsg::<UnixAddr>(socket, &rest, control, MsgFlags::MSG_NOSIGNAL, None) {
-                Ok(length) => sent += length,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => {
-                    let socket = self.socket.as_fd();
-                    if poll_until(socket, PollFlags::POLLOUT, Some(deadline))?.is_empty() {
-                        let message = "the seccomp agent doesn't read the state";
-                        return Err(Error::new(ErrorKind::Os, message));
-                    }
-                }
-                Err(errno) => {
-                    return Err(Error::os("sendmsg to the seccomp agent", errno as i32));
-                }
-            }
-        }
-        Ok(())
+        let unread = "the seccomp agent doesn't read the state";
+        stream::send(self.socket.as_fd(), &text, listener, ("the seccomp agent", unread))
     }
 }

@@ -16,6 +16,7 @@ mod output;
 mod serve;
 mod spawn;
 mod status;
+mod stream;
 
 pub(crate) use agent::Agent;
 pub(crate) use console::send as send_console;
