@@ -27,6 +27,8 @@ pub(super) struct Covered {
     known: HashSet<Vec<u8>>,
     /// Mounts of which a table does not say what they cover.
     unknown: HashSet<Vec<u8>>,
+    /// The table of this thread.
+    own: Vec<u8>,
 }
 
 impl Covered {
@@ -36,7 +38,8 @@ impl Covered {
     ///
     /// If there may be mounts that nobody knows.
     pub(super) fn look() -> io::Result<Self> {
-        let mut covered = Self::default();
+        let own = table_of(Path::new("/proc/thread-self"))?.ok_or(io::ErrorKind::NotFound)?;
+        let mut covered = Self { own, ..Self::default() };
         let mut seen = HashSet::new();
         for process in numbered(Path::new("/proc"))? {
             // A thread may have a mount namespace of its own, and may outlive the first one.
@@ -83,7 +86,19 @@ impl Covered {
     /// Whether a name in a directory, or something below it, may be covered.
     pub(super) fn has(&self, directory: &OwnedFd, name: &OsStr) -> bool {
         // What can't be found in our own table may be anywhere.
-        place_of(directory).is_none_or(|(device, path)| self.has_place((device, path.join(name))))
+        self.place_of(directory)
+            .is_none_or(|(device, path)| self.has_place((device, path.join(name))))
+    }
+
+    /// The place of a directory. The number that stat(2) has for its file system can be another one than that
+    /// in the mount table: on btrfs each subvolume has its own.
+    fn place_of(&self, directory: &OwnedFd) -> Option<Place> {
+        let number = directory.as_raw_fd();
+        let path = fs::read_link(format!("/proc/thread-self/fd/{number}")).ok()?;
+        let info = fs::read(format!("/proc/thread-self/fdinfo/{number}")).ok()?;
+        let id = info.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:\t"))?;
+        let mount = lines(&self.own).flatten().find(|line| line.id == id)?;
+        place_on(&mount, &path)
     }
 
     fn has_place(&self, place: Place) -> bool {
@@ -135,18 +150,6 @@ fn lines(table: &[u8]) -> impl Iterator<Item = Option<Line<'_>>> {
 fn place_on(mount: &Line<'_>, path: &Path) -> Option<Place> {
     let below = path.strip_prefix(mount.mountpoint()).ok()?;
     Some((mount.device.to_vec(), mount.root().join(below)))
-}
-
-/// The place of a directory. The number that stat(2) has for its file system can be another one than that in
-/// the mount table: on btrfs each subvolume has its own.
-fn place_of(directory: &OwnedFd) -> Option<Place> {
-    let number = directory.as_raw_fd();
-    let path = fs::read_link(format!("/proc/thread-self/fd/{number}")).ok()?;
-    let info = fs::read(format!("/proc/thread-self/fdinfo/{number}")).ok()?;
-    let id = info.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:\t"))?;
-    let table = fs::read("/proc/thread-self/mountinfo").ok()?;
-    let mount = lines(&table).flatten().find(|line| line.id == id)?;
-    place_on(&mount, &path)
 }
 
 #[cfg(test)]
