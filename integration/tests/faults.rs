@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use integration::fingerprint::{Fingerprint, diff};
 use integration::supervisor::{Action, Call, Role, Supervised};
-use integration::{Bundle, Outcome, leftovers, needs_root, peers_differ, rounds, until};
+use integration::{Outcome, leftovers, needs_root, peers_differ, rounds, until};
 use nix::errno::Errno;
 
 use crate::crashes::scenario::{Scenario, supervise};
@@ -66,7 +66,12 @@ const BELIEVED: [(Role, &str, &str, &str); 19] = [
     (Role::Init, "symlinkat", "", "a link less in /dev"),
     (Role::Init, "unshare", "", "as those of clone3(2), a namespace is believed to be made"),
     (Role::Runtime, "capget", "", "who seems to have no capability may set no groups"),
-    (Role::Runtime, "newfstatat", "", "an entry that seems to be another's is left alone"),
+    (
+        Role::Runtime,
+        "newfstatat",
+        "of the state",
+        "an entry that seems to be another's is left alone",
+    ),
     (Role::Runtime, "prctl", "17", "a capability that the caller seems to lack is left out"),
     (Role::Runtime, "statfs", "", "a hierarchy that seems to be covered is left out"),
     (Role::Runtime, "write", "devices.allow", "a device less may be opened"),
@@ -108,6 +113,7 @@ fn about(call: &Call) -> String {
             _ => String::new(),
         },
         "fsconfig" | "fcntl" => format!("{:x}", call.arguments[1]),
+        "newfstatat" if call.file().contains("/state") => "of the state".to_string(),
         "statx" | "write" => call.file().rsplit('/').next().unwrap_or_default().to_string(),
         _ => String::new(),
     }
@@ -125,19 +131,6 @@ fn watch(
         _ => (bundle.command(&["start", bundle.id()]), Some(scenario.created())),
     };
     supervise(&command, init, only, decide)
-}
-
-/// That of the container's process, once it is the user's.
-fn fingerprint(bundle: &Bundle) -> Result<Fingerprint, String> {
-    let status = bundle.status();
-    if status != "running" {
-        return Err(format!("started, and {status}"));
-    }
-    let process = bundle.process();
-    if !until(|| process.file("cmdline").starts_with("sleep\0")) {
-        return Err(format!("running, but {}", process.file("cmdline")));
-    }
-    Ok(Fingerprint::of(process, bundle))
 }
 
 /// A configuration, what its containers are like, and the calls that make them.
@@ -169,7 +162,7 @@ impl Undisturbed {
                 assert_eq!(scenario.remove(), Vec::<String>::new());
             }
         }
-        let print = fingerprint(&scenario.bundle).unwrap();
+        let print = scenario.fingerprint().unwrap();
         assert_eq!(scenario.remove(), Vec::<String>::new());
         Self { make, scenario, print, points }
     }
@@ -245,7 +238,7 @@ impl Undisturbed {
             }
             // It does all the same, and must be what it should be.
         }
-        let found = match fingerprint(&self.scenario.bundle) {
+        let found = match self.scenario.fingerprint() {
             Ok(found) => found,
             Err(wrong) => return Some(format!("{wrong}: {outcome:?}")),
         };

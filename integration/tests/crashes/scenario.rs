@@ -8,7 +8,7 @@ use std::process::Command;
 
 use integration::config::put_user_namespace;
 use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
-use integration::{Bundle, Process};
+use integration::{Bundle, Fingerprint, Process, until};
 use serde_json::{Value, json};
 
 /// A command of the runtime, with the calls of all or of one. `init` stands at the gate already.
@@ -131,6 +131,19 @@ impl Scenario {
         let process = self.created();
         self.bundle.start().ok();
         process
+    }
+
+    /// That of the container's process, once it is the user's.
+    pub(crate) fn fingerprint(&self) -> Result<Fingerprint, String> {
+        let status = self.bundle.status();
+        if status != "running" {
+            return Err(format!("started, and {status}"));
+        }
+        let process = self.bundle.process();
+        if !until(|| process.file("cmdline").starts_with("sleep\0")) {
+            return Err(format!("running, but {}", process.file("cmdline")));
+        }
+        Ok(Fingerprint::of(process, &self.bundle))
     }
 
     /// What of a container is there, whoever should have removed it.

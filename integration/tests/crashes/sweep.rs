@@ -3,7 +3,7 @@
 
 use integration::fingerprint::diff;
 use integration::supervisor::{Action, Call, Role, Supervised};
-use integration::{Bundle, Fingerprint, needs_root, peers_differ, rounds, until};
+use integration::{Bundle, Fingerprint, needs_root, peers_differ, rounds};
 
 use super::scenario::{Scenario, supervise};
 
@@ -103,7 +103,7 @@ impl Sweep<'_> {
         if let Some(whole) = &self.whole
             && bundle.start().code == 0
         {
-            let differs = diff(whole, &confinement(bundle));
+            let differs = diff(whole, &self.scenario.fingerprint().unwrap());
             assert!(differs.is_empty(), "{why}: {differs:#?}");
         }
     }
@@ -139,16 +139,10 @@ macro_rules! needs_tare {
     };
 }
 
-fn confinement(bundle: &Bundle) -> Fingerprint {
-    let process = bundle.process();
-    assert!(until(|| process.file("cmdline").starts_with("sleep\0")), "{process:?}");
-    Fingerprint::of(process, bundle)
-}
-
 fn sweep(scenario: &Scenario, verb: &'static str, step: usize) {
     let whole = (verb == "create").then(|| {
         scenario.started();
-        let whole = confinement(&scenario.bundle);
+        let whole = scenario.fingerprint().unwrap();
         assert_eq!(scenario.remove(), Vec::<String>::new());
         whole
     });
