@@ -336,19 +336,32 @@ fn a_value_is_one_container_and_not_the_next_of_its_id() {
     let first = given.create("again");
     assert_eq!(first.pid(), Some(first.state().unwrap().pid));
     first.delete(Delete::Force).unwrap();
+    let is_gone = || {
+        let gone = ErrorKind::NotFound;
+        assert_eq!(first.state().unwrap_err().kind(), gone);
+        assert_eq!(first.start().unwrap_err().kind(), gone);
+        assert_eq!(first.kill(9).unwrap_err().kind(), gone);
+        assert_eq!(first.delete(Delete::Stopped).unwrap_err().kind(), gone);
+        assert!(first.delete(Delete::Force).unwrap().is_empty());
+    };
+    // Somebody has just taken the id, and written nothing yet.
+    let taken = given.state_root().join(first.id());
+    fs::create_dir(&taken).unwrap();
+    is_gone();
+    fs::remove_dir(&taken).unwrap();
     let second = given.start("again");
-    let gone = ErrorKind::NotFound;
-    assert_eq!(first.state().unwrap_err().kind(), gone);
-    assert_eq!(first.start().unwrap_err().kind(), gone);
-    assert_eq!(first.kill(9).unwrap_err().kind(), gone);
-    assert_eq!(first.delete(Delete::Stopped).unwrap_err().kind(), gone);
-    assert!(first.delete(Delete::Force).unwrap().is_empty());
+    is_gone();
     // Whose a record is that can't be read nobody knows.
-    let record = given.state_root().join(second.id()).join("record.json");
+    let record = taken.join("record.json");
     let text = fs::read(&record).unwrap();
     fs::write(&record, "").unwrap();
-    let said = first.delete(Delete::Force).unwrap_err();
-    assert_eq!(said.kind(), ErrorKind::InvalidState, "{said}");
+    let damaged = || {
+        let said = first.delete(Delete::Force).unwrap_err();
+        assert_eq!(said.kind(), ErrorKind::InvalidState, "{said}");
+    };
+    damaged();
+    fs::remove_file(&record).unwrap();
+    damaged();
     fs::write(&record, text).unwrap();
     assert_eq!(second.state().unwrap().status, libcontainer::Status::Running);
     second.delete(Delete::Force).unwrap();

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::launch::Hooks;
 use crate::plan::HookKind;
 use crate::process::{Life, LiveProcess};
-use crate::state::{Entry, Identity, Record, Store, not_found};
+use crate::state::{Entry, Identity, Record, Store};
 
 /// How long a killed process may take to end.
 const KILL_TIME: Duration = Duration::from_secs(10);
@@ -24,13 +24,11 @@ pub(super) fn delete(
     which: Option<&Identity>,
     delete: Delete,
 ) -> Result<Vec<Warning>> {
-    let is_another = |record: &Record| which.is_some_and(|which| *which != record.identity());
-    if delete == Delete::Force {
+    if delete == Delete::Force
+        && let Ok(record) = store.read(id, which)
+    {
         // Before the lock: a `start` holds that until init answers, which a stopped one never does.
-        match store.read(id) {
-            Ok(record) if !is_another(&record) => kill_recorded(&record)?,
-            _ => {}
-        }
+        kill_recorded(&record)?;
     }
     let entry = match store.lock(id) {
         Err(error) if error.kind() == ErrorKind::NotFound && delete == Delete::Force => {
@@ -38,7 +36,7 @@ pub(super) fn delete(
         }
         entry => entry?,
     };
-    let record = match entry.read() {
+    let record = match entry.read(which) {
         // Whatever happened to the record, the processes are known by their cgroups. That it can't be read
         // at the moment did not happen to it; and whose it is nobody knows without it.
         Err(error) if delete == Delete::Force && which.is_none() && is_lost(&error) => {
@@ -48,13 +46,11 @@ pub(super) fn delete(
             }
             return entry.remove().map(|()| Vec::new());
         }
+        Err(error) if delete == Delete::Force && error.kind() == ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
         record => record?,
     };
-    match delete {
-        _ if !is_another(&record) => {}
-        Delete::Force => return Ok(Vec::new()),
-        Delete::Stopped => return Err(not_found()),
-    }
     let observed = record.observe()?;
     if observed.status == Status::Running && delete == Delete::Stopped {
         let message = format!("cannot delete container {id} that is not stopped: running");

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::launch::{self, Agent, Hooks};
 use crate::plan::HookKind;
 use crate::process::{Life, LiveProcess, exit_status};
-use crate::state::{Entry, Identity, Record, Store, not_found};
+use crate::state::{Entry, Identity, Record, Store};
 
 /// A container. Usable from any thread; dropping the value does nothing to the container. When it was
 /// deleted, it does not exist for this value, even if there is another one with the same id.
@@ -42,11 +42,7 @@ impl Container {
 
     /// Its record, or that there is none any more.
     fn read(&self) -> Result<Record> {
-        self.own(self.store.read(&self.id)?)
-    }
-
-    fn own(&self, record: Record) -> Result<Record> {
-        if record.identity() == self.identity { Ok(record) } else { Err(not_found()) }
+        self.store.read(&self.id, Some(&self.identity))
     }
 
     /// The id.
@@ -89,7 +85,7 @@ impl Container {
     pub fn start(&self) -> Result<()> {
         // Locked, so that of two starts one says that the container runs already.
         let entry = self.store.lock(&self.id)?;
-        let record = self.own(entry.read()?)?;
+        let record = entry.read(Some(&self.identity))?;
         let observed = record.observe()?;
         let reason = match observed.status {
             Status::Created => return self.open_gate(&entry, &record, observed.init),

@@ -101,7 +101,7 @@ impl Runtime {
     /// [`ErrorKind::NotFound`] if there is none.
     pub fn container(&self, id: &str) -> Result<Container> {
         let store = self.store()?;
-        let record = store.read(id)?;
+        let record = store.read(id, None)?;
         Ok(Container::recorded(store, &record))
     }
 

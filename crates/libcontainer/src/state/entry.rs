@@ -1,18 +1,19 @@
 //! A container's directory: locked, written and removed through its descriptor.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 use super::lock::Lock;
-use super::record::{FORMAT, Record};
+use super::read::{has_gate, read_record, unreadable};
+use super::record::{Identity, Record};
 use super::{directory, exists, id, not_found};
 use crate::cgroup::Placement;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,10 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) const GATE: &str = "gate";
 
 /// The record's name in the container's directory.
-const RECORD: &str = "record.json";
-
-/// No record is larger: the annotations in it come from a `config.json` that was read.
-const RECORD_LIMIT: u64 = 64 << 20;
+pub(super) const RECORD: &str = "record.json";
 
 /// Where the cgroups are, once more: a symbolic link with the text of the id and the placement, which no
 /// truncated or overwritten file takes along. It is made before the record, so that without it nothing was
@@ -103,9 +101,9 @@ impl Entry {
         self.directory.as_fd()
     }
 
-    /// The record.
-    pub(crate) fn read(&self) -> Result<Record> {
-        read_record(self.root.as_fd(), &self.id)
+    /// The record, if it is that of this container: see [`super::Store::read`].
+    pub(crate) fn read(&self, which: Option<&Identity>) -> Result<Record> {
+        read_record(self.root.as_fd(), &self.id, which)
     }
 
     /// Replaces the record: readers see the old one or the new one.
@@ -146,13 +144,8 @@ impl Entry {
     /// made first, and as long as there is none, who is in those cgroups is somebody else's; and so are
     /// those of another container.
     pub(crate) fn cgroups(&self) -> Result<Option<Placement>> {
-        match fstatat(self.directory(), GATE, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(_) => {}
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => {
-                let error = Error::os(format!("fstatat(\"{GATE}\")"), errno as i32);
-                return Err(in_state_of(&self.id, error));
-            }
+        if !has_gate(self.root.as_fd(), &self.id)? {
+            return Ok(None);
         }
         let text = match readlinkat(self.directory(), CGROUPS) {
             Ok(text) => text,
@@ -226,56 +219,6 @@ fn lock_directory(root: BorrowedFd<'_>, id: &str, deadline: Instant) -> Result<O
     lock().map_err(|error| in_state_of(id, error))
 }
 
-/// The record of the container that has its directory in `root`.
-pub(super) fn read_record(root: BorrowedFd<'_>, id: &str) -> Result<Record> {
-    let file = open_record(root, id)?;
-    let mut bytes = Vec::with_capacity(4096);
-    // `take` also spares the two calls with which read_to_end asks for the file's size.
-    file.take(RECORD_LIMIT)
-        .read_to_end(&mut bytes)
-        .map_err(|error| failed(id, Error::io(format!("read(\"{RECORD}\")"), &error)))?;
-    let record: Record =
-        serde_json::from_slice(&bytes).map_err(|error| unreadable(id, &error.to_string()))?;
-    if record.format != FORMAT {
-        let message = format!("format {}, and we know {FORMAT}", record.format);
-        return Err(unreadable(id, &message));
-    }
-    if record.intent.id != id {
-        let message = format!("it is the record of container {}", record.intent.id);
-        return Err(unreadable(id, &message));
-    }
-    Ok(record)
-}
-
-fn open_record(root: BorrowedFd<'_>, id: &str) -> Result<File> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let path = format!("{id}/{RECORD}");
-    match openat2(root, path.as_str(), how) {
-        Ok(file) => Ok(File::from(file)),
-        // A name that is too long to be there is not there either.
-        Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {
-            match fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW) {
-                Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Err(not_found()),
-                _ => Err(unreadable(id, "there is no record")),
-            }
-        }
-        Err(errno) => Err(failed(id, Error::os(format!("openat2(\"{path}\")"), errno as i32))),
-    }
-}
-
-/// The record could not be opened or read. That something else stands in its place is damage, as what
-/// [`unreadable`] tells is; what the kernel refuses for another reason may be all right.
-fn failed(id: &str, error: Error) -> Error {
-    match error.errno() {
-        Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
-            in_state_of(id, error.with_kind(ErrorKind::InvalidState))
-        }
-        _ => in_state_of(id, error),
-    }
-}
-
 /// Removes what an interrupted removal has left.
 pub(super) fn sweep(root: BorrowedFd<'_>, id: &str) -> Result<()> {
     let tomb = id::tomb(id);
@@ -337,15 +280,8 @@ fn write_file(directory: BorrowedFd<'_>, name: &str, record: &Record) -> Result<
         .map_err(|error| Error::io(format!("write(\"{name}\")"), &error))
 }
 
-fn unreadable(id: &str, why: &str) -> Error {
-    in_state_of(
-        id,
-        Error::new(ErrorKind::InvalidState, format!("the state is unreadable: {RECORD}: {why}")),
-    )
-}
-
 /// That there is no container is said without more words, as callers look for them.
-fn in_state_of(id: &str, error: Error) -> Error {
+pub(super) fn in_state_of(id: &str, error: Error) -> Error {
     if error.kind() == ErrorKind::NotFound && error.errno().is_none() {
         return error;
     }
@@ -368,7 +304,7 @@ mod tests {
         let root = File::open(directory.path()).unwrap().into();
         let error = Entry::make(root, "a", &record("a"), Instant::now()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Exists);
-        assert!(store.read("a").is_ok());
+        assert!(store.read("a", None).is_ok());
     }
 
     #[test]

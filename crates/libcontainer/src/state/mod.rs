@@ -26,6 +26,7 @@ mod directory;
 mod entry;
 mod id;
 mod lock;
+mod read;
 mod record;
 mod time;
 
@@ -89,11 +90,12 @@ impl Store {
         }
     }
 
-    /// The record of a container, without a lock; [`ErrorKind::NotFound`] if there is none.
-    pub(crate) fn read(&self, id: &str) -> Result<Record> {
+    /// The record of a container, without a lock; [`ErrorKind::NotFound`] if there is none, or not of the
+    /// one that has this identity, whoever has got its id.
+    pub(crate) fn read(&self, id: &str, which: Option<&Identity>) -> Result<Record> {
         check_id(id)?;
         let root = self.open_root()?.ok_or_else(not_found)?;
-        entry::read_record(root.as_fd(), id)
+        read::read_record(root.as_fd(), id, which)
     }
 
     /// The records of all containers, sorted by id. A root that does not exist holds none. Names that
@@ -109,7 +111,7 @@ impl Store {
             let Some(id) = name.to_str().filter(|name| is_directory && id::is_id(name)) else {
                 continue;
             };
-            match entry::read_record(root.as_fd(), id) {
+            match read::read_record(root.as_fd(), id, None) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 record => list.push((id.to_string(), record)),
             }

@@ -33,19 +33,19 @@ fn a_container_is_made_written_read_and_removed() {
     let (directory, store) = store();
     assert!(store.list().unwrap().is_empty());
     assert!(!store.root.exists(), "reading makes nothing");
-    assert_eq!(store.read("a").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.read("a", None).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(store.lock("a").unwrap_err().kind(), ErrorKind::NotFound);
 
     let mut written = record("a");
     let entry = store.create(&written).unwrap();
-    assert_eq!(store.read("a").unwrap(), written);
+    assert_eq!(store.read("a", None).unwrap(), written);
     assert_eq!(mode(&store.root), 0o700);
     assert_eq!(mode(&store.root.join("a")), 0o711);
     assert_eq!(mode(&store.root.join("a/record.json")), 0o600);
 
     written.intent.owner = 7;
     entry.write(&written).unwrap();
-    assert_eq!(entry.read().unwrap(), written);
+    assert_eq!(entry.read(None).unwrap(), written);
     assert_eq!(mode(&store.root.join("a/record.json")), 0o600);
     assert_eq!(names_in(&store.root.join("a")), ["cgroups", "record.json"]);
     drop(entry);
@@ -66,7 +66,7 @@ fn a_taken_id_is_refused_in_the_words_of_runc() {
     let error = store.create(&record("a")).unwrap_err();
     assert_eq!(error.to_string(), "container with given ID already exists");
     assert_eq!(error.kind(), ErrorKind::Exists);
-    assert!(entry.read().is_ok());
+    assert!(entry.read(None).is_ok());
     for id in ["", "..", "a/b"] {
         assert_eq!(store.create(&record(id)).unwrap_err().kind(), ErrorKind::InvalidConfig);
     }
@@ -115,7 +115,7 @@ fn create_and_remove_of_one_id_do_not_harm_each_other() {
                     let result = if creates {
                         store.create(&record).and_then(|entry| {
                             thread::yield_now();
-                            assert_eq!(entry.read()?, record);
+                            assert_eq!(entry.read(None)?, record);
                             entry.remove()
                         })
                     } else {
@@ -142,7 +142,7 @@ fn the_lock_is_waited_for_and_then_given_up() {
     assert!(begin.elapsed() >= store.patience);
     assert_eq!(error.errno(), Some(libc::EWOULDBLOCK));
     assert!(error.to_string().starts_with("state of container a: another operation"));
-    assert!(store.read("a").is_ok(), "reading takes no lock");
+    assert!(store.read("a", None).is_ok(), "reading takes no lock");
 
     store.patience = Duration::from_secs(10);
     thread::scope(|scope| {
@@ -201,7 +201,7 @@ fn a_damaged_record_is_told_and_can_be_removed() {
             Some(content) => fs::write(&path, content).unwrap(),
             None => fs::remove_file(&path).unwrap(),
         }
-        let error = store.read("bad").unwrap_err();
+        let error = store.read("bad", None).unwrap_err();
         let start = format!("state of container bad: the state is unreadable: record.json: {why}");
         assert!(error.to_string().starts_with(&start), "{error}");
         assert_eq!(error.kind(), ErrorKind::InvalidState);
@@ -209,14 +209,14 @@ fn a_damaged_record_is_told_and_can_be_removed() {
         let readable: Vec<_> = list.iter().map(|(id, r)| (id.as_str(), r.is_ok())).collect();
         assert_eq!(readable, [("bad", false), ("good", true)]);
         let entry = store.lock("bad").unwrap();
-        assert!(entry.read().is_err());
+        assert!(entry.read(None).is_err());
         entry.remove().unwrap();
         assert_eq!(names_in(&store.root), ["good"]);
     }
     // A field that a later version adds does no harm.
     let later = whole.replacen('{', "{\"later\":[1],", 1);
     fs::write(store.root.join("good/record.json"), later).unwrap();
-    assert_eq!(store.read("good").unwrap(), record("good"));
+    assert_eq!(store.read("good", None).unwrap(), record("good"));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn ids_may_be_as_long_as_names() {
     let too_long = "x".repeat(256);
     let error = store.create(&record(&too_long)).unwrap_err();
     assert_eq!(error.errno(), Some(libc::ENAMETOOLONG));
-    for error in [store.lock(&too_long).unwrap_err(), store.read(&too_long).unwrap_err()] {
+    for error in [store.lock(&too_long).unwrap_err(), store.read(&too_long, None).unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }
@@ -283,7 +283,7 @@ fn a_symbolic_link_is_no_container() {
     symlink("a", store.root.join("b")).unwrap();
     fs::write(store.root.join("file"), "").unwrap();
     assert_eq!(store.list().unwrap().len(), 1);
-    assert_eq!(store.read("b").unwrap_err().errno(), Some(libc::ELOOP));
+    assert_eq!(store.read("b", None).unwrap_err().errno(), Some(libc::ELOOP));
     assert_eq!(store.lock("b").unwrap_err().errno(), Some(libc::ENOTDIR));
     assert_eq!(store.create(&record("b")).unwrap_err().kind(), ErrorKind::Exists);
 }
@@ -296,7 +296,7 @@ fn a_root_that_is_not_ours_alone_is_refused() {
         for error in [
             store.create(&record("b")).unwrap_err(),
             store.lock("a").unwrap_err(),
-            store.read("a").unwrap_err(),
+            store.read("a", None).unwrap_err(),
             store.list().unwrap_err(),
         ] {
             let start = format!("state root {}: {why}", store.root.display());
@@ -309,7 +309,7 @@ fn a_root_that_is_not_ours_alone_is_refused() {
         refused("others may write to it");
     }
     fs::set_permissions(&store.root, fs::Permissions::from_mode(0o1755)).unwrap();
-    assert!(store.read("a").is_ok());
+    assert!(store.read("a", None).is_ok());
     if !geteuid().is_root() {
         return eprintln!("skipped: chown takes root");
     }
@@ -333,7 +333,7 @@ fn modes_do_not_depend_on_the_umask() {
     });
     assert_eq!(mode(&store.root.join("a")), 0o711);
     assert_eq!(mode(&store.root.join("a/record.json")), 0o600);
-    assert!(store.read("a").is_ok());
+    assert!(store.read("a", None).is_ok());
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn a_full_disk_fails_create_cleanly_and_no_delete() {
         fs::write(store.root.join("filler"), "x").unwrap();
         let error = entry.write(&record("a")).unwrap_err();
         assert_eq!(error.errno(), Some(libc::ENOSPC), "{error}");
-        assert_eq!(entry.read().unwrap(), record("a"));
+        assert_eq!(entry.read(None).unwrap(), record("a"));
         entry.remove().unwrap();
         assert_eq!(names_in(&store.root), ["filler"]);
     });
