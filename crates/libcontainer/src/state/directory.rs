@@ -44,8 +44,14 @@ pub(super) fn clear(directory: BorrowedFd<'_>) -> Result<()> {
             let how = OpenHow::new()
                 .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
                 .resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
-            let inner = openat2(directory, name.as_os_str(), how)
-                .map_err(|errno| Error::os(format!("openat2(\"{shown}\")"), errno as i32))?;
+            let inner = match openat2(directory, name.as_os_str(), how) {
+                Ok(inner) => inner,
+                // Somebody else clears it too.
+                Err(Errno::ENOENT) => continue,
+                Err(errno) => {
+                    return Err(Error::os(format!("openat2(\"{shown}\")"), errno as i32));
+                }
+            };
             clear(inner.as_fd()).context(|| name.display())?;
             UnlinkatFlags::RemoveDir
         } else {

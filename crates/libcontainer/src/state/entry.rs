@@ -190,20 +190,16 @@ impl Entry {
     }
 
     fn empty_and_remove(&self, name: &str) -> Result<()> {
+        let (root, directory) = (self.root.as_fd(), self.directory());
         for file in [GATE, RECORD, CGROUPS] {
-            directory::remove_file(self.directory(), file)?;
+            directory::remove_file(directory, file)?;
         }
-        match unlinkat(&self.root, name, UnlinkatFlags::RemoveDir) {
-            Err(Errno::EEXIST | Errno::ENOTEMPTY) => {
-                // Another container of this id was renamed over ours, once that was empty.
-                if !is_at(self.root.as_fd(), name, self.directory())? {
-                    return Ok(());
-                }
-                directory::clear(self.directory())?;
-                remove_directory(self.root.as_fd(), name)
+        match remove_directory(root, name, directory) {
+            Err(error) if error.errno() == Some(libc::ENOTEMPTY) => {
+                directory::clear(directory)?;
+                remove_directory(root, name, directory)
             }
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(Error::os(format!("unlinkat(\"{name}\")"), errno as i32)),
+            removed => removed,
         }
     }
 }
@@ -226,16 +222,18 @@ pub(super) fn sweep(root: BorrowedFd<'_>, id: &str) -> Result<()> {
         None => Ok(()),
         Some(directory) => {
             directory::clear(directory.as_fd())?;
-            remove_directory(root, &tomb)
+            remove_directory(root, &tomb, directory.as_fd())
         }
     };
     sweep().map_err(|error| in_state_of(id, error))
 }
 
-/// Not there is all right: two may remove the same, but that it is gone is true for both.
-fn remove_directory(root: BorrowedFd<'_>, name: &str) -> Result<()> {
+/// Removes an empty directory. Not there is all right: two may remove the same, but that it is gone is true
+/// for both. So it is if another container of its id has been renamed over it since it was empty.
+fn remove_directory(root: BorrowedFd<'_>, name: &str, directory: BorrowedFd<'_>) -> Result<()> {
     match unlinkat(root, name, UnlinkatFlags::RemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(Errno::ENOTEMPTY) if !is_at(root, name, directory)? => Ok(()),
         Err(errno) => Err(Error::os(format!("unlinkat(\"{name}\")"), errno as i32)),
     }
 }
@@ -319,6 +317,23 @@ mod tests {
         assert_eq!(other.rename_to_tomb().unwrap(), tomb);
         entry.empty_and_remove(&tomb).unwrap();
         assert!(directory.path().join(&tomb).join(RECORD).exists());
+        other.empty_and_remove(&tomb).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_sweep_that_a_removal_overtakes_leaves_that_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let interrupted = store.create(&record("a")).unwrap();
+        let tomb = interrupted.rename_to_tomb().unwrap();
+        directory::clear(interrupted.directory()).unwrap();
+        let other = store.create(&record("a")).unwrap();
+        assert_eq!(other.rename_to_tomb().unwrap(), tomb);
+        remove_directory(other.root.as_fd(), &tomb, interrupted.directory()).unwrap();
+        assert!(directory.path().join(&tomb).join(RECORD).exists());
+        let error = remove_directory(other.root.as_fd(), &tomb, other.directory()).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOTEMPTY));
         other.empty_and_remove(&tomb).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
