@@ -7,6 +7,8 @@ use std::process::{Child, Command};
 
 use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
 use integration::{Bundle, hierarchies, leftovers, needs_root, peers_differ, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use super::scenario::Scenario;
@@ -61,6 +63,38 @@ fn init_does_not_outlive_a_creator_that_is_killed_early() {
         assert!(until(ends), "{speaks} outlives its creator");
         assert_eq!(scenario.remove(), Vec::<String>::new(), "{speaks}");
         seen.reap();
+    }
+}
+
+#[test]
+fn a_start_whose_init_is_killed_while_it_is_spoken_to_says_so() {
+    needs_root!();
+    peers_differ!("runc", "has no such messages");
+    peers_differ!("crun", "has no such messages");
+    // The gate is opened; a hook gets its streams. An init that is stopped has not accepted the connection.
+    for (nth, stop) in [(1, false), (1, true), (2, false)] {
+        let hooks = json!({"startContainer": [{"path": "/bin/true"}]});
+        let bundle = Bundle::sleeping().set("/hooks", hooks);
+        let init = bundle.created();
+        let pid = Pid::from_raw(init.0);
+        if stop {
+            kill(pid, Signal::SIGSTOP).unwrap();
+        }
+        let mut count = 0;
+        let start = bundle.command(&["start", bundle.id()]);
+        let seen = Supervisor::of(&start).only(Role::Runtime).run(|call| {
+            count += usize::from(call.name == "sendmsg");
+            if call.name == "sendmsg" && count == nth {
+                kill(pid, Signal::SIGKILL).unwrap();
+                assert!(until(|| !init.lives()));
+            }
+            Action::Make
+        });
+        assert_eq!(count, nth);
+        let message = "the container's init was killed before it executed the process";
+        let said = seen.outcome.fails();
+        assert!(said.contains(message), "{nth} {stop}: {said}");
+        bundle.delete().ok();
     }
 }
 

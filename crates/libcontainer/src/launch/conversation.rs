@@ -19,8 +19,9 @@ pub(super) enum Received {
     HungUp,
 }
 
-/// Says a word, with descriptors.
-pub(super) fn say(socket: BorrowedFd<'_>, word: u32, along: &[RawFd]) -> Result<()> {
+/// Says a word, with descriptors. False if the other side has hung up: whoever listens next hears of that,
+/// and before it of whatever was said last.
+pub(super) fn say(socket: BorrowedFd<'_>, word: u32, along: &[RawFd]) -> Result<bool> {
     let word = word.to_le_bytes();
     let bytes = [IoSlice::new(&word)];
     let rights = [ControlMessage::ScmRights(along)];
@@ -28,17 +29,19 @@ pub(super) fn say(socket: BorrowedFd<'_>, word: u32, along: &[RawFd]) -> Result<
     loop {
         let fd = socket.as_raw_fd();
         match sendmsg::<UnixAddr>(fd, &bytes, control, MsgFlags::MSG_NOSIGNAL, None) {
-            Ok(sent) if sent == word.len() => return Ok(()),
+            Ok(sent) if sent == word.len() => return Ok(true),
             // Nobody would answer.
             Ok(_) => return Err(Error::new(ErrorKind::Internal, "sendmsg to init: cut short")),
             Err(Errno::EINTR) => {}
+            // The latter from a connection that init has not accepted.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(false),
             Err(errno) => return Err(Error::os("sendmsg to init", errno as i32)),
         }
     }
 }
 
-/// Lets init go on.
-pub(super) fn say_continue(socket: BorrowedFd<'_>, along: &[RawFd]) -> Result<()> {
+/// Lets init go on. False if it has ended.
+pub(super) fn say_continue(socket: BorrowedFd<'_>, along: &[RawFd]) -> Result<bool> {
     say(socket, CONTINUE, along)
 }
 

@@ -58,11 +58,10 @@ pub(crate) fn open(directory: BorrowedFd<'_>) -> Result<Opened> {
         errno => Error::os("connect to the gate", errno as i32),
     })?;
     let status = Status::new(data_flag())?;
-    say_continue(socket.as_fd(), &[status.as_raw_fd()]).map_err(|error| match error.errno() {
-        Some(libc::EPIPE) => killed(),
-        _ => error,
-    })?;
-    Ok(Opened { socket, status })
+    match say_continue(socket.as_fd(), &[status.as_raw_fd()])? {
+        true => Ok(Opened { socket, status }),
+        false => Err(killed()),
+    }
 }
 
 impl Opened {

@@ -79,10 +79,10 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
 
 /// Lets init go on. If it has ended meanwhile, which a hook can bring about, why is what there is to tell.
 fn go_on(init: &mut Init, host: &Host<'_>, along: &[RawFd]) -> Result<()> {
-    say_continue(init.control.as_fd(), along).map_err(|error| match error.errno() {
-        Some(libc::EPIPE | libc::ECONNRESET) => killed(init, host.plan, Some(host.cgroup)),
-        _ => error,
-    })
+    match say_continue(init.control.as_fd(), along)? {
+        true => Ok(()),
+        false => Err(killed(init, host.plan, Some(host.cgroup))),
+    }
 }
 
 /// Serves an init that executes a program and has no gate. Returns when it is executed.
@@ -110,7 +110,7 @@ fn second_stage(
     let pid = i32::try_from(message.a).unwrap_or(0);
     init.replace(pid, pidfd)?;
     born(init, plan)?;
-    say_continue(init.control.as_fd(), &[])
+    say_continue(init.control.as_fd(), &[]).map(drop)
 }
 
 /// The terminal is there.

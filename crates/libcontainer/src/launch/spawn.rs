@@ -92,11 +92,8 @@ pub(crate) fn spawn(plan: &Plan, executable: &Executable, streams: &Streams<'_>)
         along.push(fd.ok_or_else(|| Error::new(ErrorKind::Internal, "a descriptor is missing"))?);
     }
     let length = u32::try_from(plan.image.bytes().len()).unwrap_or(u32::MAX);
-    match say(init.control.as_fd(), length, &along) {
-        // It has ended already. Why it says, to whoever listens next.
-        Err(error) if error.errno() == Some(libc::EPIPE) => Ok(init),
-        said => said.context(|| "hand over the plan").map(|()| init),
-    }
+    say(init.control.as_fd(), length, &along).context(|| "hand over the plan")?;
+    Ok(init)
 }
 
 /// Spawns. An executable in the state directory, which was written a moment ago, can't be executed while a
