@@ -1,12 +1,10 @@
 //! What fails, how it is told, and that nothing is left of it.
 
 use std::fs;
-use std::sync::Barrier;
-use std::thread;
 
 use integration::config::{array, put_namespace, put_user_namespace};
 use integration::{Bundle, hierarchies, leftovers, needs_root};
-use libcontainer::{Config, CreateOptions, Delete, Error, ErrorKind, HostFacts, Runtime, Stdio};
+use libcontainer::{Config, CreateOptions, Delete, Error, ErrorKind, Runtime, Stdio};
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
@@ -200,7 +198,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Loads and creates.
-fn attempt(given: &Given, suffix: &str) -> Result<libcontainer::Container, Error> {
+pub(crate) fn attempt(given: &Given, suffix: &str) -> Result<libcontainer::Container, Error> {
     let text = serde_json::to_vec(&given.config).expect("JSON");
     let bundle = libcontainer::Bundle::new(&given.directory, Config::from_bytes(&text)?)?;
     let options = CreateOptions::new().stdio(Stdio::Null);
@@ -298,101 +296,6 @@ fn host_side() {
         assert_eq!(error.property(), Some("linux.resources.devices"), "{error}");
     }
     fs::remove_dir(&directory).expect("rmdir: the create has removed what was below");
-}
-
-#[test]
-fn one_of_two_gets_the_id() {
-    needs_root!();
-    let bundle = Bundle::sleeping();
-    let given = Given::from_bundle(&bundle);
-    for round in 0..30 {
-        let barrier = Barrier::new(2);
-        let race = || {
-            barrier.wait();
-            attempt(&given, &format!("race-{round}"))
-        };
-        let (one, other) = thread::scope(|scope| {
-            let racers = [(); 2].map(|()| scope.spawn(race));
-            let [one, other] = racers.map(|racer| racer.join().expect("create does not panic"));
-            (one, other)
-        });
-        let (winner, loser) = match (one, other) {
-            (Ok(winner), Err(loser)) | (Err(loser), Ok(winner)) => (winner, loser),
-            both => panic!("not one winner: {both:?}"),
-        };
-        assert_eq!(loser.kind(), ErrorKind::Exists, "{loser}");
-        assert_eq!(loser.to_string(), "container with given ID already exists");
-        winner.start().expect("start");
-        winner.delete(Delete::Force).expect("delete");
-        winner.wait().expect("wait");
-    }
-}
-
-#[test]
-fn a_value_is_one_container_and_not_the_next_of_its_id() {
-    needs_root!();
-    let bundle = Bundle::sleeping();
-    let given = Given::from_bundle(&bundle);
-    let first = given.create("again");
-    assert_eq!(first.pid(), Some(first.state().unwrap().pid));
-    first.delete(Delete::Force).unwrap();
-    let is_gone = || {
-        let gone = ErrorKind::NotFound;
-        assert_eq!(first.state().unwrap_err().kind(), gone);
-        assert_eq!(first.start().unwrap_err().kind(), gone);
-        assert_eq!(first.kill(9).unwrap_err().kind(), gone);
-        assert_eq!(first.delete(Delete::Stopped).unwrap_err().kind(), gone);
-        assert!(first.delete(Delete::Force).unwrap().is_empty());
-    };
-    // Somebody has just taken the id, and written nothing yet.
-    let taken = given.state_root().join(first.id());
-    fs::create_dir(&taken).unwrap();
-    is_gone();
-    fs::remove_dir(&taken).unwrap();
-    let second = given.start("again");
-    is_gone();
-    // Whose a record is that can't be read nobody knows.
-    let record = taken.join("record.json");
-    let text = fs::read(&record).unwrap();
-    fs::write(&record, "").unwrap();
-    let damaged = || {
-        let said = first.delete(Delete::Force).unwrap_err();
-        assert_eq!(said.kind(), ErrorKind::InvalidState, "{said}");
-    };
-    damaged();
-    fs::remove_file(&record).unwrap();
-    damaged();
-    fs::write(&record, text).unwrap();
-    assert_eq!(second.state().unwrap().status, libcontainer::Status::Running);
-    second.delete(Delete::Force).unwrap();
-}
-
-#[test]
-fn facts_that_the_caller_gives_are_what_counts() {
-    needs_root!();
-    let bundle = Bundle::sh("exit 7");
-    let given = Given::from_bundle(&bundle);
-    let options = CreateOptions::new().stdio(Stdio::Null);
-    let mut elsewhere = given.clone();
-    array(&mut elsewhere.config, "/mounts").retain(|mount| mount["type"] != "cgroup");
-    let plan = |facts: HostFacts| {
-        let runtime = Runtime::with_facts(given.state_root(), facts);
-        runtime.plan("id", &elsewhere.bundle(), &options).expect("plan").to_string()
-    };
-    let facts = HostFacts::probe().expect("facts");
-    let same = given.runtime().plan("id", &elsewhere.bundle(), &options).expect("plan").to_string();
-    assert_eq!(plan(facts.clone()), same);
-    assert!(same.contains("\ncgroup /"), "{same}");
-    let mut minimal = HostFacts::minimal();
-    minimal.kernel.mount_setattr = true;
-    assert!(!plan(minimal).contains("\ncgroup /"));
-
-    let runtime = Runtime::with_facts(given.state_root(), facts);
-    let id = format!("{}-facts", given.id);
-    let container = runtime.create(&id, &given.bundle(), &options).expect("create").container;
-    container.start().expect("start");
-    assert_eq!(container.wait().expect("wait").code(), Some(7));
-    container.delete(Delete::Stopped).expect("delete");
 }
 
 #[test]

@@ -12,7 +12,9 @@
 
 mod caller;
 mod cycles;
+mod facts;
 mod failures;
+mod ids;
 mod odd_callers;
 mod own_process;
 mod stdio;
