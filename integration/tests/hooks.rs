@@ -1,10 +1,12 @@
 //! Hooks: when, where, with what, and what their failures do.
 
+use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use integration::bundle::Bundle;
-use integration::{needs_root, peers_differ, until};
+use integration::{Process, needs_root, peers_differ, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 const KINDS: [&str; 6] =
@@ -27,7 +29,7 @@ fn with_notes(bundle: Bundle, directory: &tempfile::TempDir) -> Bundle {
 }
 
 fn note(directory: &tempfile::TempDir, name: &str) -> Option<String> {
-    std::fs::read_to_string(directory.path().join(name)).ok()
+    fs::read_to_string(directory.path().join(name)).ok()
 }
 
 /// The same file, as seen by a hook of each kind.
@@ -261,11 +263,16 @@ fn failing_poststop_hooks_do_not_stop_delete() {
 fn a_grandchild_that_keeps_the_output_open_is_not_waited_for() {
     needs_root!();
     peers_differ!("runc", "1.1.5 waits for the end of the output");
-    let hook = shell("sleep 3 & echo started");
+    let notes = tempfile::tempdir().unwrap();
+    let note = notes.path().join("pid");
+    let hook = shell(&format!("sleep 1000 & echo $! > {}; echo started", note.display()));
     let bundle = with_hook(Bundle::sleeping(), "createRuntime", hook);
-    let begin = Instant::now();
-    bundle.create().ok();
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    let outcome = bundle.create();
+    let grandchild = Process(fs::read_to_string(note).unwrap().trim().parse().unwrap());
+    let lives = grandchild.lives();
+    kill(Pid::from_raw(grandchild.0), Signal::SIGKILL).ok();
+    outcome.ok();
+    assert!(lives, "it was waited for");
     bundle.delete_force().ok();
 }
 
