@@ -2,20 +2,18 @@
 
 use std::fs;
 
+use integration::config::HOOK_KINDS;
 use integration::{Bundle, until};
 use serde_json::{Value, json};
 
 use crate::probe::{Verdict, ends, holds, needs_tare, require};
-
-const KINDS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// What each hook of a container has: its environment, and its descriptors.
 #[track_caller]
 fn notes(env: Option<Value>) -> (Bundle, tempfile::TempDir) {
     let notes = tempfile::tempdir().unwrap();
     let mut hooks = json!({});
-    for kind in KINDS {
+    for kind in HOOK_KINDS {
         let place = match kind {
             "startContainer" => "/hooks".into(),
             _ => notes.path().display().to_string(),
@@ -46,11 +44,11 @@ fn told_by_hooks(env: Option<Value>) -> Verdict {
     bundle.start().ok();
     let note = |kind: &str| fs::read_to_string(notes.path().join(kind)).unwrap_or_default();
     // Some of a peer's run on behind start.
-    assert!(until(|| KINDS[..5].iter().all(|kind| note(kind).lines().count() == 2)));
+    assert!(until(|| HOOK_KINDS[..5].iter().all(|kind| note(kind).lines().count() == 2)));
     bundle.kill("KILL").ok();
     bundle.wait(process);
     bundle.delete().ok();
-    let verdict = KINDS.into_iter().try_for_each(|kind| {
+    let verdict = HOOK_KINDS.into_iter().try_for_each(|kind| {
         let note = note(kind);
         let mut lines = note.lines();
         let (env, descriptors) = (lines.next().unwrap(), lines.next().unwrap().trim());

@@ -2,6 +2,10 @@
 
 use serde_json::{Value, json};
 
+/// The kinds of hooks, in the order in which they run.
+pub const HOOK_KINDS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
 /// The template that `spec` writes, without a terminal.
 pub fn base_config() -> Value {
     let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);

@@ -4,13 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use integration::bundle::Bundle;
+use integration::config::HOOK_KINDS;
 use integration::{Process, needs_root, peers_differ, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-
-const KINDS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// A hook that is a shell script of the host. Its output goes to a file beside the bundle.
 fn shell(script: &str) -> Value {
@@ -47,7 +45,7 @@ fn each_hook_runs_once_and_in_order() {
     peers_differ!("runc", "1.1.5 runs poststart hooks in create");
     let notes = tempfile::tempdir().unwrap();
     let mut hooks = json!({});
-    for kind in KINDS {
+    for kind in HOOK_KINDS {
         let log = place(&notes, kind).join("log");
         let one = |number: u32| shell(&format!("echo {kind} {number} >> {}", log.display()));
         hooks[kind] = json!([one(0), one(1)]);
@@ -56,14 +54,15 @@ fn each_hook_runs_once_and_in_order() {
     let bundle = with_notes(Bundle::sh(&format!("echo process >> {log}")), &notes)
         .edit(|config| config["hooks"] = hooks);
     let process = bundle.created();
-    let created: String = KINDS[..3].iter().map(|kind| format!("{kind} 0\n{kind} 1\n")).collect();
+    let created: String =
+        HOOK_KINDS[..3].iter().map(|kind| format!("{kind} 0\n{kind} 1\n")).collect();
     assert_eq!(note(&notes, "log").unwrap(), created);
     bundle.start().ok();
     bundle.wait(process);
     bundle.delete().ok();
     let all = note(&notes, "log").unwrap();
     let of = |kind: &str| all.matches(&format!("{kind} 0\n{kind} 1\n")).count();
-    assert!(KINDS.iter().all(|kind| of(kind) == 1), "{all}");
+    assert!(HOOK_KINDS.iter().all(|kind| of(kind) == 1), "{all}");
     let at = |word: &str| all.find(word).unwrap();
     assert!(at("startContainer") < at("process"), "{all}");
     assert!(at("startContainer") < at("poststart") && at("poststart") < at("poststop"), "{all}");
@@ -75,7 +74,7 @@ fn the_state_is_on_the_standard_input() {
     peers_differ!("crun", "1.8.1 says created where the container is being created");
     let notes = tempfile::tempdir().unwrap();
     let mut hooks = json!({});
-    for kind in KINDS {
+    for kind in HOOK_KINDS {
         hooks[kind] = json!([shell(&format!("cat > {}/{kind}", place(&notes, kind).display()))]);
     }
     let bundle = with_notes(Bundle::sleeping(), &notes).edit(|config| {
@@ -112,7 +111,7 @@ fn hooks_are_in_the_right_namespaces() {
     needs_root!();
     let notes = tempfile::tempdir().unwrap();
     let mut hooks = json!({});
-    for kind in KINDS {
+    for kind in HOOK_KINDS {
         let to = place(&notes, kind).join(kind);
         let script =
             format!("(readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt) > {}", to.display());
@@ -124,7 +123,7 @@ fn hooks_are_in_the_right_namespaces() {
     bundle.kill("KILL").ok();
     bundle.wait(process);
     bundle.delete().ok();
-    for kind in KINDS {
+    for kind in HOOK_KINDS {
         let is_inside = note(&notes, kind).unwrap() == inside;
         assert_eq!(is_inside, kind.ends_with("Container"), "{kind}");
     }
@@ -134,7 +133,7 @@ fn hooks_are_in_the_right_namespaces() {
 fn a_failing_hook_of_create_leaves_nothing() {
     needs_root!();
     peers_differ!("crun", "runs no poststop hooks then");
-    for kind in &KINDS[..3] {
+    for kind in &HOOK_KINDS[..3] {
         let notes = tempfile::tempdir().unwrap();
         let stopped = notes.path().join("poststop");
         let bundle = Bundle::sleeping().edit(|config| {

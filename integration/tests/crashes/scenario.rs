@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use integration::config::put_user_namespace;
+use integration::config::{HOOK_KINDS, put_user_namespace};
 use integration::supervisor::{Action, Call, Role, Supervised, Supervisor};
 use integration::{Bundle, Fingerprint, Process, until};
 use serde_json::{Value, json};
@@ -27,9 +27,6 @@ pub(crate) fn supervise(
     }
     supervisor.run(decide)
 }
-
-const HOOKS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// A bundle, and what its containers need around them.
 pub(crate) struct Scenario {
@@ -68,7 +65,7 @@ impl Scenario {
             let script = format!("echo {kind} >> {place}/log");
             json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
         };
-        let hooks: BTreeMap<_, _> = HOOKS.iter().map(|kind| (kind, hook(kind))).collect();
+        let hooks: BTreeMap<_, _> = HOOK_KINDS.iter().map(|kind| (kind, hook(kind))).collect();
         let bundle = Bundle::sleeping()
             .mount("/hooks", "bind", source, &["bind"])
             .edit(|config| config["hooks"] = json!(hooks));
@@ -169,7 +166,7 @@ impl Scenario {
         let Some(notes) = &self.notes else { return wrong };
         let log = notes.path().join("log");
         let text = fs::read_to_string(&log).unwrap_or_default();
-        for kind in HOOKS {
+        for kind in HOOK_KINDS {
             let times = text.lines().filter(|line| *line == kind).count();
             if times > 1 {
                 wrong.push(format!("{kind} ran {times} times: {text}"));

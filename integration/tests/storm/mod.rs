@@ -8,7 +8,9 @@ mod worker;
 
 use std::collections::BTreeMap;
 
+use integration::config::{HOOK_KINDS, put_user_namespace};
 use integration::{Bundle, Outcome, needs_root, peers_differ, rounds};
+use serde_json::json;
 
 use model::{Call, State, Step, explain};
 use worker::{Scene, Worker};
@@ -28,16 +30,14 @@ fn nanoseconds() -> u32 {
     now.map_or(0, |time| time.subsec_nanos() >> 12)
 }
 
-#[test]
-fn every_outcome_in_a_storm_has_an_explanation() {
-    needs_root!();
-    peers_differ!("runc", "1.1.5 has no lock: commands that meet fail in ways of their own");
-    peers_differ!("crun", "1.8.1 has no lock: commands that meet fail in ways of their own");
+/// What the containers of a storm are like: one that sleeps, and one that ends at once.
+type Make = fn(Bundle) -> Bundle;
+
+fn storm(make: Make, count: usize) {
     let seed = seed();
     eprintln!("SEED={seed}");
-    let bundles = [Bundle::sleeping(), Bundle::new()];
+    let bundles = [Bundle::sleeping(), Bundle::new()].map(make);
     let scene = Scene::new(&bundles, IDS);
-    let count = rounds(500, 2000);
     let mut histories: Vec<_> = std::thread::scope(|scope| {
         let scene = &scene;
         let work = |number| move || Worker::new(scene, seed.wrapping_add(number)).work(count);
@@ -56,6 +56,32 @@ fn every_outcome_in_a_storm_has_an_explanation() {
         assert!(explained.is_ok(), "SEED={seed}, id {id}:\n{}", explained.unwrap_err());
     }
     scene.clear();
+}
+
+#[test]
+fn every_outcome_in_a_storm_has_an_explanation() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 has no lock: commands that meet fail in ways of their own");
+    peers_differ!("crun", "1.8.1 has no lock: commands that meet fail in ways of their own");
+    storm(|bundle| bundle, rounds(500, 2000));
+}
+
+#[test]
+fn every_outcome_in_a_storm_with_hooks_and_two_stages_has_an_explanation() {
+    needs_root!();
+    peers_differ!("runc", "1.1.5 has no lock: commands that meet fail in ways of their own");
+    peers_differ!("crun", "1.8.1 has no lock: commands that meet fail in ways of their own");
+    storm(
+        |bundle| {
+            bundle.edit(|config| {
+                put_user_namespace(config, 1000, 1000);
+                let hook = |kind| (kind, json!([{ "path": "/bin/true" }]));
+                config["hooks"] =
+                    json!(HOOK_KINDS.map(hook).into_iter().collect::<BTreeMap<_, _>>());
+            })
+        },
+        rounds(120, 1000),
+    );
 }
 
 fn call(begin: u64, end: u64, ways: &[&[Step]]) -> Call {
