@@ -27,14 +27,38 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
 
-/// The processes in the container's cgroups and below, each once, as this pid namespace sees them
-/// (0 for one that it can't see). Cgroups that don't exist have none.
+/// The processes in the container's cgroups and below.
+#[cfg(test)]
 pub(crate) fn pids(placement: &Placement) -> Result<Vec<i32>> {
-    let mut pids = BTreeSet::new();
+    members(&hold(placement)?)
+}
+
+/// A directory of a container, held open: when it is removed, and another container gets its path, those
+/// are not its processes.
+struct Held<'a> {
+    place: &'a Place,
+    directory: Directory,
+}
+
+/// The container's directories; of those that don't exist, nothing is to be killed.
+fn hold(placement: &Placement) -> Result<Vec<Held<'_>>> {
+    let mut held = Vec::new();
     for place in placement.places() {
-        if let Some(directory) = open(place)? {
-            pids.append(&mut pids_of(&directory)?);
+        match Directory::hierarchy(place)?.open(&place.below) {
+            Ok(directory) => held.push(Held { place, directory }),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
         }
+    }
+    Ok(held)
+}
+
+/// The processes in the container's cgroups and below, each once, as this pid namespace sees them
+/// (0 for one that it can't see).
+fn members(cgroups: &[Held<'_>]) -> Result<Vec<i32>> {
+    let mut pids = BTreeSet::new();
+    for cgroup in cgroups {
+        pids.append(&mut pids_of(&cgroup.directory)?);
     }
     Ok(pids.into_iter().collect())
 }
@@ -45,10 +69,11 @@ pub(crate) fn kill_all(placement: &Placement) -> Result<()> {
 }
 
 fn kill_until(placement: &Placement, deadline: Instant) -> Result<()> {
+    let cgroups = hold(placement)?;
     let mut pause = PAUSES.0;
     let mut first = true;
     loop {
-        let left = pids(placement)?;
+        let left = members(&cgroups)?;
         if left.is_empty() {
             return Ok(());
         }
@@ -59,14 +84,14 @@ fn kill_until(placement: &Placement, deadline: Instant) -> Result<()> {
         }
         // The kernel's own way gets one try alone, because freezing only delays what it does. Whoever
         // then still is there is on a v1 hierarchy only, or came after.
-        let by_the_kernel = cgroup_kill(placement)?;
+        let by_the_kernel = cgroup_kill(&cgroups)?;
         if !(by_the_kernel && first) {
-            freeze(placement, Freeze::On)?;
-            let signalled = signal(placement, &left);
-            freeze(placement, Freeze::Off)?;
+            freeze(&cgroups, Freeze::On)?;
+            let signalled = signal(&cgroups, &left);
+            freeze(&cgroups, Freeze::Off)?;
             signalled?;
         } else {
-            freeze(placement, Freeze::Off)?;
+            freeze(&cgroups, Freeze::Off)?;
         }
         first = false;
         sleep(pause);
@@ -75,18 +100,18 @@ fn kill_until(placement: &Placement, deadline: Instant) -> Result<()> {
 }
 
 /// Writes `cgroup.kill`. False without a v2 hierarchy or before Linux 5.14.
-fn cgroup_kill(placement: &Placement) -> Result<bool> {
-    let Some(directory) = placement.unified.as_ref().map(open).transpose()?.flatten() else {
+fn cgroup_kill(cgroups: &[Held<'_>]) -> Result<bool> {
+    let Some(unified) = cgroups.iter().find(|cgroup| cgroup.place.is_unified()) else {
         return Ok(false);
     };
-    match directory.write("cgroup.kill", "1") {
+    match unified.directory.write("cgroup.kill", "1") {
         Err(error) if is_gone(&error) => Ok(false),
         written => written.map(|()| true),
     }
 }
 
 /// Sends SIGKILL to those of `candidates` that are still in the container's cgroups.
-fn signal(placement: &Placement, candidates: &[i32]) -> Result<()> {
+fn signal(cgroups: &[Held<'_>], candidates: &[i32]) -> Result<()> {
     let mut held: Vec<(i32, OwnedFd)> = Vec::with_capacity(candidates.len());
     for &pid in candidates.iter().filter(|pid| **pid > 0) {
         match pidfd_open(pid) {
@@ -97,7 +122,7 @@ fn signal(placement: &Placement, candidates: &[i32]) -> Result<()> {
             Err(errno) => return Err(Error::os(format_args!("pidfd_open({pid})"), errno as i32)),
         }
     }
-    let members = pids(placement)?;
+    let members = members(cgroups)?;
     for (pid, pidfd) in held {
         if members.binary_search(&pid).is_err() {
             continue;
@@ -116,7 +141,7 @@ fn signal(placement: &Placement, candidates: &[i32]) -> Result<()> {
 /// Thaws a container that a v1 freezer holds: no signal reaches its processes before, not even SIGKILL.
 pub(crate) fn thaw_v1(placement: &Placement) -> Result<()> {
     if placement.v1.iter().any(|place| place.has("freezer")) {
-        freeze(placement, Freeze::Off)?;
+        freeze(&hold(placement)?, Freeze::Off)?;
     }
     Ok(())
 }
@@ -130,14 +155,12 @@ enum Freeze {
 
 /// Freezes or thaws the container. The container's own cgroups below it are thawed as well: on v1 a
 /// process that one of them holds doesn't die.
-fn freeze(placement: &Placement, freeze: Freeze) -> Result<()> {
-    let freezer = placement.v1.iter().find(|place| place.has("freezer"));
-    let v1 = freezer.map(|place| (place, "freezer.state", ["FROZEN", "THAWED"]));
-    let v2 = placement.unified.as_ref().map(|place| (place, "cgroup.freeze", ["1", "0"]));
-    let Some((place, file, [on, off])) = v1.or(v2) else {
-        return Ok(());
-    };
-    let Some(directory) = open(place)? else {
+fn freeze(cgroups: &[Held<'_>], freeze: Freeze) -> Result<()> {
+    let freezer = cgroups.iter().find(|cgroup| cgroup.place.has("freezer"));
+    let unified = cgroups.iter().find(|cgroup| cgroup.place.is_unified());
+    let v1 = freezer.map(|cgroup| (cgroup, "freezer.state", ["FROZEN", "THAWED"]));
+    let v2 = unified.map(|cgroup| (cgroup, "cgroup.freeze", ["1", "0"]));
+    let Some((Held { place, directory }, file, [on, off])) = v1.or(v2) else {
         return Ok(());
     };
     if freeze == Freeze::On {
@@ -146,7 +169,7 @@ fn freeze(placement: &Placement, freeze: Freeze) -> Result<()> {
             _ => Ok(()),
         };
     }
-    walk(&directory, &mut |step| match step {
+    walk(directory, &mut |step| match step {
         Step::Leave(..) => Ok(()),
         Step::Enter(cgroup) => match write_at(cgroup, Path::new(file), off) {
             Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
@@ -177,14 +200,6 @@ pub(super) fn pids_of(directory: &Directory) -> Result<BTreeSet<i32>> {
         Ok(())
     })?;
     Ok(pids)
-}
-
-/// The container's directory in a hierarchy, if it exists.
-fn open(place: &Place) -> Result<Option<Directory>> {
-    match Directory::hierarchy(place)?.open(&place.below) {
-        Err(error) if is_gone(&error) => Ok(None),
-        opened => opened.map(Some),
-    }
 }
 
 #[cfg(test)]
@@ -259,13 +274,32 @@ mod tests {
         let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
         let inhabitant = Inhabitant::sleep(&placement);
         let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
-        signal(&placement, &[pid(&stranger), pid(&inhabitant.child)]).unwrap();
+        signal(&hold(&placement).unwrap(), &[pid(&stranger), pid(&inhabitant.child)]).unwrap();
         wait_for(|| pids(&placement).unwrap().is_empty());
         assert!(stranger.try_wait().unwrap().is_none());
         stranger.kill().unwrap();
         stranger.wait().unwrap();
         drop(inhabitant);
         remove(&placement).unwrap();
+    }
+
+    #[test]
+    fn who_gets_the_path_later_is_not_killed() {
+        for scratch in scratches("later") {
+            let placement = created(&scratch);
+            let held = hold(&placement).unwrap();
+            remove(&placement).unwrap();
+            let placement = created(&scratch);
+            let mut inhabitant = Inhabitant::sleep(&placement);
+            let pid = i32::try_from(inhabitant.child.id()).unwrap();
+            assert_eq!(members(&held).unwrap(), Vec::<i32>::new());
+            signal(&held, &[pid]).unwrap();
+            assert!(!cgroup_kill(&held).unwrap());
+            assert!(inhabitant.child.try_wait().unwrap().is_none());
+            kill_all(&placement).unwrap();
+            drop(inhabitant);
+            remove(&placement).unwrap();
+        }
     }
 
     #[test]
