@@ -79,9 +79,8 @@ fn receive(socket: BorrowedFd<'_>, how: MsgFlags) -> Result<Received> {
                 let fds: Vec<OwnedFd> = fds.map(crate::sys::own).collect();
                 break (message.bytes, fds.into_iter().next());
             }
-            Err(Errno::EINTR) => {}
-            // Init was killed with a word of ours unread.
-            Err(Errno::ECONNRESET) => return Ok(Received::HungUp),
+            // Init has ended with a word of ours unread: this comes before what it said last.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
             // The stage that should have said something has ended.
             Err(Errno::EAGAIN) if how.contains(MsgFlags::MSG_DONTWAIT) => {
                 return Ok(Received::HungUp);
@@ -106,6 +105,21 @@ mod tests {
 
     use super::*;
     use crate::process::poll_until;
+
+    #[test]
+    fn what_was_said_last_is_heard_though_a_word_was_not() {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        assert!(say_continue(ours.as_fd(), &[]).unwrap());
+        let message = [IoSlice::new(&[0; MESSAGE])];
+        let fd = theirs.as_raw_fd();
+        sendmsg::<UnixAddr>(fd, &message, &[], MsgFlags::empty(), None).unwrap();
+        drop(theirs);
+        assert!(matches!(hear(ours.as_fd()).unwrap(), Received::Message(..)));
+        assert!(matches!(hear(ours.as_fd()).unwrap(), Received::HungUp));
+        assert!(!say_continue(ours.as_fd(), &[]).unwrap());
+    }
 
     /// The room for the control message of one descriptor is that for two: it is aligned.
     #[test]
