@@ -58,6 +58,11 @@ fn a_value_is_one_container_and_not_the_next_of_its_id() {
     let taken = given.state_root().join(first.id());
     fs::create_dir(&taken).unwrap();
     is_gone();
+    // And holds it for longer than anybody waits.
+    let directory = fs::File::open(&taken).unwrap();
+    directory.lock().unwrap();
+    assert!(first.delete(Delete::Force).unwrap().is_empty());
+    drop(directory);
     fs::remove_dir(&taken).unwrap();
     let second = given.start("again");
     is_gone();

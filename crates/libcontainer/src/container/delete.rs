@@ -24,14 +24,19 @@ pub(super) fn delete(
     which: Option<&Identity>,
     delete: Delete,
 ) -> Result<Vec<Warning>> {
-    if delete == Delete::Force
-        && let Ok(record) = store.read(id, which)
-    {
-        // Before the lock: a `start` holds that until init answers, which a stopped one never does.
-        kill_recorded(&record)?;
+    if delete == Delete::Force {
+        match store.read(id, which) {
+            // Before the lock: a `start` holds that until init answers, which a stopped one never does.
+            Ok(record) => kill_recorded(&record)?,
+            // Nor is there anything to wait for if the id is another's.
+            Err(error) if is_gone(&error) && which.is_some() => {
+                return store.sweep(id).map(|()| Vec::new());
+            }
+            Err(_) => {}
+        }
     }
     let entry = match store.lock(id) {
-        Err(error) if error.kind() == ErrorKind::NotFound && delete == Delete::Force => {
+        Err(error) if is_gone(&error) && delete == Delete::Force => {
             return store.sweep(id).map(|()| Vec::new());
         }
         entry => entry?,
@@ -46,9 +51,7 @@ pub(super) fn delete(
             }
             return entry.remove().map(|()| Vec::new());
         }
-        Err(error) if delete == Delete::Force && error.kind() == ErrorKind::NotFound => {
-            return Ok(Vec::new());
-        }
+        Err(error) if delete == Delete::Force && is_gone(&error) => return Ok(Vec::new()),
         record => record?,
     };
     let observed = record.observe()?;
@@ -70,9 +73,14 @@ pub(super) fn delete(
         .collect())
 }
 
-/// Whether there is no record of the container, or a damaged one.
+/// Whether there is no such container, or not this one any more.
+fn is_gone(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+}
+
+/// Whether the container has no record, or a damaged one.
 fn is_lost(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidState)
+    error.kind() == ErrorKind::InvalidState
 }
 
 /// Removes the cgroups and the record of a container whose first process has ended.

@@ -1,8 +1,8 @@
 //! Reading and emptying directories through descriptors.
 
 use std::ffi::OsString;
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -17,8 +17,12 @@ pub(super) fn names(directory: BorrowedFd<'_>) -> Result<Vec<(OsString, bool)>> 
     let mut names = Vec::new();
     for entry in fs::read_dir(path_of(directory)).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let is_directory = entry.file_type().map_err(failed)?.is_dir();
-        names.push((entry.file_name(), is_directory));
+        match entry.file_type() {
+            Ok(kind) => names.push((entry.file_name(), kind.is_dir())),
+            // Where a directory doesn't know it, it is looked up, and the name may be gone by then.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
     }
     Ok(names)
 }

@@ -12,7 +12,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 use super::lock::Lock;
-use super::read::{has_gate, read_record, unreadable};
+use super::read::{At, has, read_record, unreadable};
 use super::record::{Identity, Record};
 use super::{directory, exists, id, not_found};
 use crate::cgroup::Placement;
@@ -66,6 +66,8 @@ impl Entry {
             Ok(Some(directory)) => directory,
             Ok(None) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // Somebody else has locked it: a removal, or a create that follows one.
+            Err(error) if error.errno() == Some(libc::EWOULDBLOCK) => return Err(error),
             Err(error) => {
                 remove_if_empty(root.as_fd(), id);
                 return Err(error);
@@ -103,7 +105,7 @@ impl Entry {
 
     /// The record, if it is that of this container: see [`super::Store::read`].
     pub(crate) fn read(&self, which: Option<&Identity>) -> Result<Record> {
-        read_record(self.root.as_fd(), &self.id, which)
+        read_record(At(self.directory(), "."), &self.id, which)
     }
 
     /// Replaces the record: readers see the old one or the new one.
@@ -144,7 +146,7 @@ impl Entry {
     /// made first, and as long as there is none, who is in those cgroups is somebody else's; and so are
     /// those of another container.
     pub(crate) fn cgroups(&self) -> Result<Option<Placement>> {
-        if !has_gate(self.root.as_fd(), &self.id)? {
+        if !has(At(self.directory(), "."), GATE, &self.id)? {
             return Ok(None);
         }
         let text = match readlinkat(self.directory(), CGROUPS) {
@@ -164,6 +166,10 @@ impl Entry {
     /// first step on the id is free, and there is no container to be seen.
     pub(crate) fn remove(self) -> Result<()> {
         let bury = || -> Result<()> {
+            // Who has made it could not lock it, and has taken it away again.
+            if !is_at(self.root.as_fd(), &self.id, self.directory())? {
+                return Ok(());
+            }
             let name = self.rename_to_tomb()?;
             self.empty_and_remove(&name)
         };
@@ -218,14 +224,13 @@ fn lock_directory(root: BorrowedFd<'_>, id: &str, deadline: Instant) -> Result<O
 /// Removes what an interrupted removal has left.
 pub(super) fn sweep(root: BorrowedFd<'_>, id: &str) -> Result<()> {
     let tomb = id::tomb(id);
-    let sweep = || match open_directory(root, &tomb)? {
+    match open_directory(root, &tomb)? {
         None => Ok(()),
         Some(directory) => {
             directory::clear(directory.as_fd())?;
             remove_directory(root, &tomb, directory.as_fd())
         }
-    };
-    sweep().map_err(|error| in_state_of(id, error))
+    }
 }
 
 /// Removes an empty directory. Not there is all right: two may remove the same, but that it is gone is true
@@ -319,6 +324,20 @@ mod tests {
         assert!(directory.path().join(&tomb).join(RECORD).exists());
         other.empty_and_remove(&tomb).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_its_maker_takes_away_is_not_the_next_one_of_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        fs::create_dir(directory.path().join("a")).unwrap();
+        let empty = store.lock("a").unwrap();
+        fs::remove_dir(directory.path().join("a")).unwrap();
+        drop(store.create(&record("a")).unwrap());
+        assert_eq!(empty.read(None).unwrap_err().kind(), ErrorKind::InvalidState);
+        assert!(empty.cgroups().unwrap().is_none());
+        empty.remove().unwrap();
+        assert!(store.read("a", None).is_ok());
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod time;
 
 pub(crate) use entry::{Entry, GATE};
 pub(crate) use id::check_id;
+use read::{At, read_record};
 pub(crate) use record::{Agent, Identity, Init, Intent, Record};
 pub(crate) use time::rfc3339;
 
@@ -95,7 +96,7 @@ impl Store {
     pub(crate) fn read(&self, id: &str, which: Option<&Identity>) -> Result<Record> {
         check_id(id)?;
         let root = self.open_root()?.ok_or_else(not_found)?;
-        read::read_record(root.as_fd(), id, which)
+        read_record(At(root.as_fd(), id), id, which)
     }
 
     /// The records of all containers, sorted by id. A root that does not exist holds none. Names that
@@ -111,7 +112,7 @@ impl Store {
             let Some(id) = name.to_str().filter(|name| is_directory && id::is_id(name)) else {
                 continue;
             };
-            match read::read_record(root.as_fd(), id, None) {
+            match read_record(At(root.as_fd(), id), id, None) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 record => list.push((id.to_string(), record)),
             }
@@ -125,7 +126,9 @@ impl Store {
         check_id(id)?;
         match self.open_root()? {
             None => Ok(()),
-            Some(root) => entry::sweep(root.as_fd(), id),
+            Some(root) => {
+                entry::sweep(root.as_fd(), id).map_err(|error| entry::in_state_of(id, error))
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
@@ -16,26 +17,29 @@ use crate::error::{Error, ErrorKind, Result};
 /// No record is larger: the annotations in it come from a `config.json` that was read.
 const RECORD_LIMIT: u64 = 64 << 20;
 
-/// The record of the container that has its directory in `root`: see [`super::Store::read`].
-pub(super) fn read_record(
-    root: BorrowedFd<'_>,
-    id: &str,
-    which: Option<&Identity>,
-) -> Result<Record> {
-    let file = match open(root, id)? {
-        Some(file) => file,
-        None if !is_there(root, id)? => return Err(not_found()),
+/// Where a container's directory is: at a path below a directory. Who has locked it has opened it, and
+/// reads that one, whatever its id stands for by now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a>(pub(super) BorrowedFd<'a>, pub(super) &'a str);
+
+/// The record of a container: see [`super::Store::read`].
+pub(super) fn read_record(at: At<'_>, id: &str, which: Option<&Identity>) -> Result<Record> {
+    // Record and gate may be made after the first look for the one, and before that for the other.
+    for _ in 0..2 {
+        if let Some(file) = open(at, id)? {
+            let record = parse(file, id)?;
+            return match which {
+                Some(which) if *which != record.identity() => Err(not_found()),
+                _ => Ok(record),
+            };
+        }
         // What has an identity had a record, and then a gate. Where neither is, it is gone, and somebody
         // has taken its id, but written nothing yet.
-        None if which.is_some() && !has_gate(root, id)? => return Err(not_found()),
-        // Both may have been made since the first look; the record comes first.
-        None => open(root, id)?.ok_or_else(|| unreadable(id, "there is no record"))?,
-    };
-    let record = parse(file, id)?;
-    match which {
-        Some(which) if *which != record.identity() => Err(not_found()),
-        _ => Ok(record),
+        if !has(at, ".", id)? || which.is_some() && !has(at, GATE, id)? {
+            return Err(not_found());
+        }
     }
+    Err(unreadable(id, "there is no record"))
 }
 
 fn parse(file: File, id: &str) -> Result<Record> {
@@ -57,12 +61,12 @@ fn parse(file: File, id: &str) -> Result<Record> {
     Ok(record)
 }
 
-fn open(root: BorrowedFd<'_>, id: &str) -> Result<Option<File>> {
+fn open(At(directory, path): At<'_>, id: &str) -> Result<Option<File>> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let path = format!("{id}/{RECORD}");
-    match openat2(root, path.as_str(), how) {
+    let path = format!("{path}/{RECORD}");
+    match openat2(directory, path.as_str(), how) {
         Ok(file) => Ok(Some(File::from(file))),
         // A name that is too long to be there is not there either.
         Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Ok(None),
@@ -81,21 +85,16 @@ fn failed(id: &str, error: Error) -> Error {
     }
 }
 
-/// Whether somebody has taken the id.
-fn is_there(root: BorrowedFd<'_>, id: &str) -> Result<bool> {
-    exists(root, id).map_err(|error| in_state_of(id, error))
-}
-
-/// Whether the gate was made: before that, nothing is on the system but the container's directory.
-pub(super) fn has_gate(root: BorrowedFd<'_>, id: &str) -> Result<bool> {
-    exists(root, &format!("{id}/{GATE}")).map_err(|error| in_state_of(id, error))
-}
-
-fn exists(directory: BorrowedFd<'_>, path: &str) -> Result<bool> {
-    match fstatat(directory, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
+/// Whether a name is in the container's directory. Before the gate is, nothing is on the system but the
+/// directory itself (`.`), and before that nobody has taken the id.
+pub(super) fn has(At(directory, path): At<'_>, name: &str, id: &str) -> Result<bool> {
+    match fstatat(directory, &Path::new(path).join(name), AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(true),
         Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Ok(false),
-        Err(errno) => Err(Error::os(format!("fstatat(\"{path}\")"), errno as i32)),
+        Err(errno) => {
+            let error = Error::os(format!("fstatat(\"{path}/{name}\")"), errno as i32);
+            Err(in_state_of(id, error))
+        }
     }
 }
 
