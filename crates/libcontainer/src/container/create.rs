@@ -128,7 +128,19 @@ impl Made {
     fn begin(store: &Store, record: Record, plan: &Plan) -> Result<Self> {
         let entry = store.create(&record)?;
         let cgroup = Some(Cgroup::new(plan.host.cgroups.clone()));
-        Ok(Self { init: None, cgroup, entry: Some(entry), record, hooked: false })
+        let mut made = Self { init: None, cgroup, entry: Some(entry), record, hooked: false };
+        made.forget_cgroup_of_another(plan)?;
+        Ok(made)
+    }
+
+    /// The cgroup that was there may have been that of the id's last container, and be gone with it.
+    fn forget_cgroup_of_another(&mut self, plan: &Plan) -> Result<()> {
+        let existed = &mut self.record.intent.cgroup_existed;
+        if !*existed || plan.host.cgroups.exists() {
+            return Ok(());
+        }
+        *existed = false;
+        self.entry.as_ref().map_or(Ok(()), |entry| entry.write(&self.record))
     }
 
     /// Spawns init and serves it until the container is created and that is on record. The v1 cgroups

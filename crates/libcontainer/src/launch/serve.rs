@@ -27,7 +27,7 @@ pub(crate) struct Host<'a> {
 /// Answers init's requests until it stands at the gate and that is on record.
 pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
     if !host.plan.two_stages {
-        born(init, host.plan)?;
+        unless_ended(init, born(init, host.plan))?;
     }
     let mut is_first_stage = host.plan.two_stages;
     let mut running = Running::default();
@@ -55,7 +55,7 @@ pub(crate) fn serve(init: &mut Init, host: &mut Host<'_>) -> Result<()> {
                 take_console(host, descriptor)?;
             }
             kind if kind == Kind::Created as u32 => {
-                check_cgroups(init.pid(), &host.plan.host.cgroups)?;
+                unless_ended(init, check_cgroups(init.pid(), &host.plan.host.cgroups))?;
                 (host.created)(ProcessId::of(init.pid(), init.pidfd()?)?)?;
                 return go_on(init, host, &[]);
             }
@@ -85,6 +85,14 @@ fn go_on(init: &mut Init, host: &Host<'_>, along: &[RawFd]) -> Result<()> {
     }
 }
 
+/// What fails because init has ended meanwhile is not the reason: whoever listens next hears that.
+fn unless_ended(init: &Init, result: Result<()>) -> Result<()> {
+    match result {
+        Err(_) if init.has_ended() => Ok(()),
+        result => result,
+    }
+}
+
 /// Serves an init that executes a program and has no gate. Returns when it is executed.
 pub(super) fn execute(init: &mut Init, plan: &Plan) -> Result<()> {
     let mut executing = false;
@@ -109,7 +117,7 @@ fn second_stage(
 ) -> Result<()> {
     let pid = i32::try_from(message.a).unwrap_or(0);
     init.replace(pid, pidfd)?;
-    born(init, plan)?;
+    unless_ended(init, born(init, plan))?;
     say_continue(init.control.as_fd(), &[]).map(drop)
 }
 

@@ -195,6 +195,12 @@ impl Init {
         self.status.made()
     }
 
+    /// Whether it has ended, as far as anybody can tell without waiting for it.
+    pub(super) fn has_ended(&self) -> bool {
+        let ended = |pidfd| poll_until(pidfd, PollFlags::POLLIN, Some(Instant::now()));
+        self.pidfd().and_then(ended).is_ok_and(|events| !events.is_empty())
+    }
+
     /// How init ended, once it has hung up.
     pub(super) fn end(&mut self) -> Result<ExitStatus> {
         match self.process.take() {
