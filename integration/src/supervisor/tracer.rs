@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use libc::{
     CLONE_PARENT, PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EVENT_FORK, PTRACE_EVENT_STOP,
@@ -21,7 +22,10 @@ use syscalls::Sysno;
 
 use super::registers;
 use super::{Action, Call, Role, Supervisor};
-use crate::outcome::DEADLINE;
+
+/// After what time a command hangs: each of its calls waits twice for this process, and on a machine with
+/// other work to do that takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Of the calls in front of the command's own: a shell that waits until it is traced, and becomes it.
 const SHELL: &str = "read -r go && exec \"$@\" < /dev/null";
@@ -353,7 +357,7 @@ fn behind_a_shell(command: &Command, files: [&File; 2]) -> Command {
 fn watch(watched: Arc<Mutex<BTreeSet<Pid>>>) -> Sender<()> {
     let (alarm, told) = mpsc::channel();
     std::thread::spawn(move || {
-        if told.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+        if told.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             drop(told);
             for pid in watched.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 kill(*pid, Signal::SIGKILL).ok();
