@@ -94,7 +94,8 @@ impl Sweep<'_> {
                 assert_eq!(self.scenario.remove(), Vec::<String>::new(), "behind {point}");
             }
         }
-        assert!(came * 20 > tried * 19, "{}: {came} of {tried} were killed", self.verb);
+        // Beside hooks the number of calls differs with what else the machine does.
+        assert!(came * 4 > tried * 3, "{}: {came} of {tried} were killed", self.verb);
     }
 
     /// What is left of a create can't be started, or is confined as if nothing had happened.
@@ -119,8 +120,10 @@ impl Sweep<'_> {
         self.is_whole_or_nothing(&why);
         let begins = matches!(self.verb, "create" | "run");
         if begins && !roles.contains(&Role::Runtime) && seen.outcome.code != 0 {
-            // A run whose container is killed exits as that did.
-            let is_told = seen.outcome.stderr.contains("init was killed by signal 9");
+            // A run whose container is killed exits as that did; of a hook its own end is told.
+            let hook = matches!(roles[..], [Role::Hook(_)]);
+            let end = if hook { "signal 9" } else { "init was killed by signal 9" };
+            let is_told = seen.outcome.stderr.contains(end);
             assert!(self.verb == "run" || is_told, "{why}");
             let left = self.scenario.left();
             assert!(left.is_empty(), "{why}: without delete: {left:#?}");
