@@ -59,6 +59,9 @@ enum Second {
     Nameless(i32),
 }
 
+/// How long a process takes from the begin of its exit to its end. Only a create that has failed waits for it.
+const EXIT_TIME: Duration = Duration::from_millis(200);
+
 /// How long the first stage may take to say what has become of it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -195,9 +198,11 @@ impl Init {
         self.status.made()
     }
 
-    /// Whether it has ended, as far as anybody can tell without waiting for it.
+    /// Whether it has ended, or is about to: a process that exits leaves its cgroups, and has no memory any
+    /// more, before its pidfd says so.
     pub(super) fn has_ended(&self) -> bool {
-        let ended = |pidfd| poll_until(pidfd, PollFlags::POLLIN, Some(Instant::now()));
+        let deadline = Instant::now() + EXIT_TIME;
+        let ended = |pidfd| poll_until(pidfd, PollFlags::POLLIN, Some(deadline));
         self.pidfd().and_then(ended).is_ok_and(|events| !events.is_empty())
     }
 
