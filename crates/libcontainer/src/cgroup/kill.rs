@@ -30,7 +30,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from
 /// The processes in the container's cgroups and below.
 #[cfg(test)]
 pub(crate) fn pids(placement: &Placement) -> Result<Vec<i32>> {
-    members(&hold(placement)?)
+    members(&hold(placement.places())?)
 }
 
 /// A directory of a container, held open: when it is removed, and another container gets its path, those
@@ -41,9 +41,9 @@ struct Held<'a> {
 }
 
 /// The container's directories; of those that don't exist, nothing is to be killed.
-fn hold(placement: &Placement) -> Result<Vec<Held<'_>>> {
+fn hold<'a>(places: impl Iterator<Item = &'a Place>) -> Result<Vec<Held<'a>>> {
     let mut held = Vec::new();
-    for place in placement.places() {
+    for place in places {
         match Directory::hierarchy(place)?.open(&place.below) {
             Ok(directory) => held.push(Held { place, directory }),
             Err(error) if is_gone(&error) => {}
@@ -69,7 +69,7 @@ pub(crate) fn kill_all(placement: &Placement) -> Result<()> {
 }
 
 fn kill_until(placement: &Placement, deadline: Instant) -> Result<()> {
-    let cgroups = hold(placement)?;
+    let cgroups = hold(placement.places())?;
     let mut pause = PAUSES.0;
     let mut first = true;
     loop {
@@ -140,10 +140,8 @@ fn signal(cgroups: &[Held<'_>], candidates: &[i32]) -> Result<()> {
 
 /// Thaws a container that a v1 freezer holds: no signal reaches its processes before, not even SIGKILL.
 pub(crate) fn thaw_v1(placement: &Placement) -> Result<()> {
-    if placement.v1.iter().any(|place| place.has("freezer")) {
-        freeze(&hold(placement)?, Freeze::Off)?;
-    }
-    Ok(())
+    let freezer = placement.v1.iter().filter(|place| place.has("freezer"));
+    freeze(&hold(freezer)?, Freeze::Off)
 }
 
 /// What a freezer is told.
@@ -274,7 +272,8 @@ mod tests {
         let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
         let inhabitant = Inhabitant::sleep(&placement);
         let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
-        signal(&hold(&placement).unwrap(), &[pid(&stranger), pid(&inhabitant.child)]).unwrap();
+        signal(&hold(placement.places()).unwrap(), &[pid(&stranger), pid(&inhabitant.child)])
+            .unwrap();
         wait_for(|| pids(&placement).unwrap().is_empty());
         assert!(stranger.try_wait().unwrap().is_none());
         stranger.kill().unwrap();
@@ -287,7 +286,7 @@ mod tests {
     fn who_gets_the_path_later_is_not_killed() {
         for scratch in scratches("later") {
             let placement = created(&scratch);
-            let held = hold(&placement).unwrap();
+            let held = hold(placement.places()).unwrap();
             remove(&placement).unwrap();
             let placement = created(&scratch);
             let mut inhabitant = Inhabitant::sleep(&placement);
